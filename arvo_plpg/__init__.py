@@ -1,0 +1,1 @@
+"""An event broker and workflow memory for Arvo that live inside PostgreSQL."""
