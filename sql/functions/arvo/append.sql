@@ -1,0 +1,128 @@
+-- arvo.append(events, start_after, priority, ignore_domain) — accept events: route them and write them down.
+CREATE OR REPLACE FUNCTION arvo.append(
+    p_events jsonb[],
+    p_start_after interval DEFAULT NULL,
+    p_priority integer DEFAULT NULL,
+    p_ignore_domain boolean DEFAULT false
+)
+RETURNS SETOF arvo_v1.dispatched
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $append$
+-- The events have been checked by the caller. An event with a domain goes to that domain's queue,
+-- any other to the queue that its "to" names (its type, when it has none). Order is kept.
+--
+--   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot
+--   Writes   arvo.log or arvo.deferred; arvo.queue, arvo.lane when they are missing
+--   Locks    as arvo.lane_for
+--   Raises   nothing
+DECLARE
+    v_now timestamptz := arvo.clock();
+    v_slot smallint := arvo.slot();
+    v_names text[];
+    v_due timestamptz;
+BEGIN
+    SELECT array_agg(
+        CASE
+            WHEN NOT p_ignore_domain AND item.event ->> 'domain' IS NOT NULL
+                THEN 'arvo.domain.' || (item.event ->> 'domain')
+            ELSE coalesce(item.event ->> 'to', item.event ->> 'type')
+        END
+        ORDER BY item.ordinal
+    )
+    INTO v_names
+    FROM unnest(p_events) WITH ORDINALITY AS item (event, ordinal);
+
+    PERFORM arvo.lane_for(missing.name, p_priority)
+    FROM (
+        SELECT DISTINCT named.name
+        FROM unnest(v_names) AS named (name)
+        WHERE NOT EXISTS (
+            SELECT
+            FROM arvo.queue
+            INNER JOIN arvo.lane ON lane.queue = queue.queue
+            WHERE queue.name = named.name
+            AND lane.priority = coalesce(p_priority, queue.priority)
+        )
+        ORDER BY named.name
+    ) AS missing;
+
+    IF p_start_after > interval '0' THEN
+        v_due := v_now + p_start_after;
+    END IF;
+
+    RETURN QUERY
+    WITH accepted AS MATERIALIZED (
+        SELECT
+            item.ordinal,
+            item.event,
+            queue.name AS queue,
+            queue.registered,
+            lane.lane,
+            nextval('arvo.delivery_number'::regclass) AS delivery
+        FROM unnest(p_events, v_names) WITH ORDINALITY AS item (event, name, ordinal)
+        INNER JOIN arvo.queue ON queue.name = item.name
+        INNER JOIN arvo.lane
+            ON lane.queue = queue.queue AND lane.priority = coalesce(p_priority, queue.priority)
+        ORDER BY item.ordinal
+    ),
+
+    logged AS (
+        INSERT INTO arvo.log (
+            slot, lane, delivery, attempt, at, subject_key, event_key, event
+        )
+        SELECT
+            v_slot,
+            accepted.lane,
+            accepted.delivery,
+            1,
+            v_now,
+            hashtextextended(accepted.event ->> 'subject', 0),
+            hashtextextended(accepted.event ->> 'id', 0),
+            accepted.event
+        FROM accepted
+        WHERE v_due IS NULL
+        ORDER BY accepted.ordinal
+    ),
+
+    postponed AS (
+        INSERT INTO arvo.deferred (
+            due, lane, delivery, attempt, at, subject_key, event_key, event
+        )
+        SELECT
+            v_due,
+            accepted.lane,
+            accepted.delivery,
+            1,
+            v_now,
+            hashtextextended(accepted.event ->> 'subject', 0),
+            hashtextextended(accepted.event ->> 'id', 0),
+            accepted.event
+        FROM accepted
+        WHERE v_due IS NOT NULL
+        ORDER BY accepted.ordinal
+    )
+
+    SELECT
+        accepted.ordinal::integer,
+        accepted.event ->> 'id',
+        accepted.delivery,
+        accepted.queue,
+        CASE
+            WHEN NOT p_ignore_domain AND accepted.event ->> 'domain' IS NOT NULL THEN 'domained'
+            WHEN NOT accepted.registered THEN 'unroutable'
+            WHEN v_due IS NOT NULL THEN 'deferred'
+            ELSE 'queued'
+        END
+    FROM accepted
+    ORDER BY accepted.ordinal;
+
+    PERFORM arvo.wake(v_names);
+END;
+$append$;
+
+COMMENT ON FUNCTION arvo.append(jsonb[], interval, integer, boolean) IS
+'Routes checked events and appends them, in order.';
+
+REVOKE ALL ON FUNCTION arvo.append(jsonb[], interval, integer, boolean) FROM PUBLIC;

@@ -1,0 +1,76 @@
+-- arvo.bury(log row, queue, reason, error) — make a dead letter of a delivery.
+CREATE OR REPLACE FUNCTION arvo.bury(
+    p_entry arvo.log,
+    p_queue arvo.queue,
+    p_reason text,
+    p_error jsonb
+)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $bury$
+-- The dead letter keeps the event whole and says where it failed and why. When the queue names a
+-- dead-letter queue, the event is delivered there too, with that story as its cause. Returns the
+-- number of the dead letter. A dead letter that dies again in its dead-letter queue stays open.
+--
+--   Reads    arvo.clock, arvo.slot, arvo.log
+--   Writes   arvo.dead, arvo.log; arvo.queue, arvo.lane when the dead-letter queue is missing
+--   Locks    as arvo.lane_for
+--   Raises   nothing
+DECLARE
+    v_now timestamptz := arvo.clock();
+    v_event jsonb := arvo.event_of(p_entry);
+    v_redrives integer := coalesce((p_entry.cause ->> 'redrives')::integer, 0);
+    v_dead bigint;
+    v_lane integer;
+    v_delivery bigint;
+BEGIN
+    IF p_queue.dead_letter IS NOT NULL THEN
+        v_lane := arvo.lane_for(p_queue.dead_letter);
+        v_delivery := nextval('arvo.delivery_number'::regclass);
+    END IF;
+
+    INSERT INTO arvo.dead (
+        delivery, queue, dead_letter, dead_letter_lane, dead_letter_xid, dead_letter_delivery,
+        event_id, subject_key, event_key, event, attempts, reason, error, died_at, redrives
+    )
+    VALUES (
+        p_entry.delivery, p_queue.name, p_queue.dead_letter, v_lane,
+        CASE WHEN v_lane IS NOT NULL THEN pg_current_xact_id() END, v_delivery,
+        v_event ->> 'id', p_entry.subject_key, p_entry.event_key, v_event, p_entry.attempt,
+        p_reason, p_error, v_now, v_redrives
+    )
+    RETURNING dead.dead INTO v_dead;
+
+    IF v_lane IS NOT NULL THEN
+        INSERT INTO arvo.log (
+            slot, lane, delivery, attempt, at, subject_key, event_key,
+            origin_delivery, origin_lane, origin_xid, cause
+        )
+        VALUES (
+            arvo.slot(), v_lane, v_delivery, 1, v_now, p_entry.subject_key, p_entry.event_key,
+            coalesce(p_entry.origin_delivery, p_entry.delivery),
+            coalesce(p_entry.origin_lane, p_entry.lane),
+            coalesce(p_entry.origin_xid, p_entry.xid),
+            jsonb_build_object(
+                'outcome', 'dead',
+                'dead', v_dead,
+                'queue', p_queue.name,
+                'delivery', p_entry.delivery,
+                'attempts', p_entry.attempt,
+                'reason', p_reason,
+                'error', p_error,
+                'redrives', v_redrives
+            )
+        );
+        PERFORM arvo.wake(ARRAY[p_queue.dead_letter]);
+    END IF;
+    RETURN v_dead;
+END;
+$bury$;
+
+COMMENT ON FUNCTION arvo.bury(arvo.log, arvo.queue, text, jsonb) IS
+'Makes a dead letter of a delivery, and delivers it to the dead-letter queue when one is named.';
+
+REVOKE ALL ON FUNCTION arvo.bury(arvo.log, arvo.queue, text, jsonb) FROM PUBLIC;

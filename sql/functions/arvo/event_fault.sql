@@ -1,0 +1,85 @@
+-- arvo.event_fault(event) — the first rule that an event breaks, or NULL.
+CREATE OR REPLACE FUNCTION arvo.event_fault(p_event jsonb)
+RETURNS text
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $event_fault$
+-- Answers 'field: rule', the field first. The rules are those of ArvoEvent as far as a broker
+-- depends on them; the finer ones (URI syntax, time syntax) are the client's. Size is measured as
+-- PostgreSQL prints the event: at most 1 MiB (1,048,576 bytes).
+--
+--   Reads    nothing
+--   Writes   nothing
+--   Locks    nothing
+--   Raises   nothing
+DECLARE
+    v_key text;
+    v_value jsonb;
+    v_type text;
+BEGIN
+    IF p_event IS NULL OR jsonb_typeof(p_event) <> 'object' THEN
+        RETURN 'event: must be a JSON object';
+    END IF;
+    -- jsonb is never smaller than an eighth of its text: only events that may be too large are printed
+    IF pg_column_size(p_event) > 131072 AND octet_length(p_event::text) > 1048576 THEN
+        RETURN 'event: must not be larger than 1048576 bytes';
+    END IF;
+    FOR v_key, v_value IN SELECT field.key, field.value FROM jsonb_each(p_event) AS field LOOP
+        v_type := jsonb_typeof(v_value);
+        CASE
+            WHEN v_key IN ('id', 'source', 'subject', 'type', 'specversion', 'datacontenttype',
+                           'time') THEN
+                IF v_type <> 'string' OR v_value = '""' THEN
+                    RETURN v_key || ': must be a text that is not empty';
+                END IF;
+            WHEN v_key = 'data' THEN
+                IF v_type <> 'object' THEN
+                    RETURN 'data: must be a JSON object';
+                END IF;
+            WHEN v_key = 'executionunits' THEN
+                IF v_type NOT IN ('number', 'null') THEN
+                    RETURN 'executionunits: must be a number or null';
+                END IF;
+            WHEN v_key IN ('to', 'domain', 'redirectto', 'accesscontrol', 'parentid', 'dataschema',
+                           'traceparent', 'tracestate') THEN
+                IF v_type NOT IN ('string', 'null') OR v_value = '""' THEN
+                    RETURN v_key || ': must be a text that is not empty, or null';
+                END IF;
+            ELSE
+                IF v_key !~ '^[a-z0-9]+$' THEN
+                    RETURN left(to_json(v_key)::text, 80)
+                        || ': names of extensions are lower-case letters and digits';
+                END IF;
+                IF v_type IN ('object', 'array') THEN
+                    RETURN left(v_key, 80) || ': extensions are texts, numbers, booleans or null';
+                END IF;
+        END CASE;
+    END LOOP;
+    FOREACH v_key IN ARRAY ARRAY['id', 'source', 'type', 'subject', 'data'] LOOP
+        IF NOT p_event ? v_key THEN
+            RETURN v_key || ': is missing';
+        END IF;
+    END LOOP;
+    IF p_event ->> 'specversion' <> '1.0' THEN
+        RETURN 'specversion: must be 1.0';
+    END IF;
+    IF p_event ->> 'type' !~ '^[a-z0-9]+(\.[a-z0-9]+)+\.[a-z0-9]+$' THEN
+        RETURN 'type: must be three or more dotted segments of lower-case letters and digits';
+    END IF;
+    IF p_event ->> 'domain' !~ '^[a-z0-9.]+$' OR length(p_event ->> 'domain') > 400 THEN
+        RETURN 'domain: must be lower-case letters, digits and dots, at most 400';
+    END IF;
+    v_key := coalesce(p_event ->> 'to', p_event ->> 'type');
+    IF NOT arvo.is_queue_name(v_key) THEN
+        RETURN 'to: must be at most 512 characters of a URI, without quotes';
+    END IF;
+    RETURN NULL;
+END;
+$event_fault$;
+
+COMMENT ON FUNCTION arvo.event_fault(jsonb) IS
+'The first rule that an event breaks, as "field: rule"; NULL when it breaks none.';
+
+REVOKE ALL ON FUNCTION arvo.event_fault(jsonb) FROM PUBLIC;

@@ -1,0 +1,75 @@
+-- arvo.lane_for(queue, priority) — the lane of a queue, made when it is missing.
+CREATE OR REPLACE FUNCTION arvo.lane_for(p_queue text, p_priority integer DEFAULT NULL)
+RETURNS integer
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $lane_for$
+-- A queue that nobody has registered is made unregistered: its events wait there, counted as
+-- unroutable, until a handler is registered under that name. p_priority NULL takes the queue's own.
+--
+--   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot
+--   Writes   arvo.queue, arvo.lane, arvo.lease (the first cursor)
+--   Locks    arvo.queue row, arvo.lane row (only while they are being made)
+--   Raises   RV002  the text may not name a queue
+DECLARE
+    v_queue integer;
+    v_priority integer;
+    v_lane integer;
+BEGIN
+    SELECT queue.queue, coalesce(p_priority, queue.priority)
+    INTO v_queue, v_priority
+    FROM arvo.queue
+    WHERE queue.name = p_queue;
+
+    IF NOT FOUND THEN
+        IF NOT arvo.is_queue_name(p_queue) THEN
+            RAISE EXCEPTION 'queue name is not valid'
+            USING ERRCODE = 'RV002',
+                  COLUMN = 'queue',
+                  DETAIL = format('queue: %s', left(to_json(p_queue)::text, 80)),
+                  HINT = 'Use 1 to 512 characters of a URI, without quotes.';
+        END IF;
+        INSERT INTO arvo.queue (name, created_at, changed_at)
+        VALUES (p_queue, arvo.clock(), arvo.clock())
+        ON CONFLICT (name) DO NOTHING;
+        SELECT queue.queue, coalesce(p_priority, queue.priority)
+        INTO STRICT v_queue, v_priority
+        FROM arvo.queue
+        WHERE queue.name = p_queue;
+    END IF;
+
+    SELECT lane.lane INTO v_lane
+    FROM arvo.lane
+    WHERE lane.queue = v_queue AND lane.priority = v_priority;
+
+    IF NOT FOUND THEN
+        INSERT INTO arvo.lane (queue, priority)
+        VALUES (v_queue, v_priority)
+        ON CONFLICT (queue, priority) DO NOTHING
+        RETURNING lane.lane INTO v_lane;
+        IF FOUND THEN
+            INSERT INTO arvo.lease (
+                slot, lane, number, token, leased_at, expires_at, deliveries,
+                previous_snapshot, snapshot, last_xid, last_delivery, exhausted,
+                open_from, sweep_at
+            )
+            VALUES (
+                arvo.slot(), v_lane, 0, 0, arvo.clock(), '-infinity', '{}',
+                '1:1:', '1:1:', '0', 0, true,
+                1, 'infinity'
+            );
+        ELSE
+            SELECT lane.lane INTO STRICT v_lane
+            FROM arvo.lane
+            WHERE lane.queue = v_queue AND lane.priority = v_priority;
+        END IF;
+    END IF;
+    RETURN v_lane;
+END;
+$lane_for$;
+
+COMMENT ON FUNCTION arvo.lane_for(text, integer) IS
+'Number of the lane for a queue and priority; makes queue and lane when they are missing.';
+
+REVOKE ALL ON FUNCTION arvo.lane_for(text, integer) FROM PUBLIC;

@@ -1,0 +1,35 @@
+-- arvo.next_due() — how long until something deferred becomes due.
+CREATE OR REPLACE FUNCTION arvo.next_due()
+RETURNS interval
+LANGUAGE sql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $next_due$
+-- For a worker that has nothing to do: it need not poll before then. Never negative; NULL when
+-- nothing is deferred. Rows that the promotion has passed are not looked at.
+--
+--   Reads    arvo.promotion, arvo.deferred by due time, arvo.clock
+--   Writes   nothing
+--   Locks    nothing
+--   Raises   nothing
+SELECT greatest(waiting.due - arvo.clock(), interval '0')
+FROM (
+    SELECT head.due, head.delivery
+    FROM arvo.promotion AS head
+    ORDER BY head.number DESC
+    LIMIT 1
+) AS passed
+CROSS JOIN LATERAL (
+    SELECT deferred.due
+    FROM arvo.deferred
+    WHERE (deferred.due, deferred.delivery) > (passed.due, passed.delivery)
+    ORDER BY deferred.due, deferred.delivery
+    LIMIT 1
+) AS waiting;
+$next_due$;
+
+COMMENT ON FUNCTION arvo.next_due() IS
+'How long until a deferred delivery becomes due; NULL when there is none.';
+
+REVOKE ALL ON FUNCTION arvo.next_due() FROM PUBLIC;

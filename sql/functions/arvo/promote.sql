@@ -1,0 +1,136 @@
+-- arvo.promote(limit) — move what has become due into the log.
+CREATE OR REPLACE FUNCTION arvo.promote(p_limit integer DEFAULT 1000)
+RETURNS integer
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $promote$
+-- One promoter at a time, for all lanes; whoever finds it busy goes on without. A cursor remembers a
+-- due time and a snapshot. Due now are: rows behind the cursor's time, and rows before it that were
+-- not yet visible to its snapshot (they were written late, or into the past). Nothing is deleted
+-- here, so no scan ever walks over dead rows. Returns how many were promoted.
+--
+--   Reads    arvo.promotion, arvo.deferred, arvo.clock, arvo.slot
+--   Writes   arvo.log, arvo.promotion, arvo.dead
+--   Locks    the promoter's lock, tried, never waited for
+--   Raises   nothing
+DECLARE
+    v_now timestamptz;
+    v_head arvo.promotion;
+    v_snapshot pg_snapshot;
+    v_late xid8[];
+    v_due timestamptz;
+    v_delivery bigint;
+    v_promoted integer;
+    v_lanes integer[];
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('arvo'), 0) THEN
+        RETURN 0;
+    END IF;
+    v_now := arvo.clock();
+    v_snapshot := arvo.window_snapshot();
+    SELECT head.* INTO STRICT v_head
+    FROM arvo.promotion AS head
+    ORDER BY head.number DESC
+    LIMIT 1;
+    SELECT coalesce(array_agg(listed.xid), '{}') INTO v_late
+    FROM pg_snapshot_xip(v_head.snapshot) AS listed (xid)
+    WHERE pg_visible_in_snapshot(listed.xid, v_snapshot);
+
+    SELECT deferred.due, deferred.delivery INTO v_due, v_delivery
+    FROM arvo.deferred
+    WHERE (deferred.due, deferred.delivery) > (v_head.due, v_head.delivery)
+    AND deferred.due <= v_now
+    ORDER BY deferred.due, deferred.delivery
+    OFFSET p_limit - 1
+    LIMIT 1;
+    IF NOT FOUND THEN
+        v_due := greatest(v_now, v_head.due);
+        v_delivery := CASE WHEN v_due = v_head.due THEN v_head.delivery ELSE 0 END;
+        IF v_due = v_now THEN
+            v_delivery := 9223372036854775807;
+        END IF;
+    END IF;
+
+    WITH newly_due AS (
+        SELECT deferred.*
+        FROM arvo.deferred
+        WHERE (deferred.due, deferred.delivery) > (v_head.due, v_head.delivery)
+        AND (deferred.due, deferred.delivery) <= (v_due, v_delivery)
+        AND pg_visible_in_snapshot(deferred.xid, v_snapshot)
+    ),
+
+    newly_seen AS MATERIALIZED (
+        SELECT deferred.*
+        FROM arvo.deferred
+        WHERE (deferred.xid, deferred.delivery) >= (pg_snapshot_xmax(v_head.snapshot), 0)
+        AND deferred.xid < pg_snapshot_xmax(v_snapshot)
+        AND pg_visible_in_snapshot(deferred.xid, v_snapshot)
+    ),
+
+    late AS MATERIALIZED (
+        SELECT entry.*
+        FROM unnest(v_late) AS listed (xid)
+        CROSS JOIN LATERAL (
+            SELECT deferred.* FROM arvo.deferred WHERE deferred.xid = listed.xid
+        ) AS entry
+    ),
+
+    due AS MATERIALIZED (
+        SELECT newly_due.* FROM newly_due
+        UNION ALL
+        SELECT newly_seen.* FROM newly_seen
+        WHERE (newly_seen.due, newly_seen.delivery) <= (v_head.due, v_head.delivery)
+        UNION ALL
+        SELECT late.* FROM late
+        WHERE (late.due, late.delivery) <= (v_head.due, v_head.delivery)
+    ),
+
+    logged AS (
+        INSERT INTO arvo.log (
+            slot, lane, delivery, attempt, at, subject_key, event_key,
+            origin_delivery, origin_lane, origin_xid, event, cause
+        )
+        SELECT
+            arvo.slot(), due.lane, due.delivery, due.attempt, v_now, due.subject_key,
+            due.event_key, due.origin_delivery, due.origin_lane, due.origin_xid, due.event,
+            due.cause
+        FROM due
+        ORDER BY due.due, due.delivery
+        RETURNING log.lane
+    ),
+
+    dead_letters AS (
+        UPDATE arvo.dead
+        SET dead_letter_xid = pg_current_xact_id()
+        FROM due
+        WHERE dead.dead_letter_lane = due.lane
+        AND dead.dead_letter_delivery = due.delivery
+        AND dead.resolution IS NULL
+    )
+
+    SELECT count(*), array_agg(DISTINCT logged.lane)
+    INTO v_promoted, v_lanes
+    FROM logged;
+
+    PERFORM arvo.wake(array_agg(queue.name))
+    FROM arvo.lane
+    INNER JOIN arvo.queue ON queue.queue = lane.queue
+    WHERE lane.lane = ANY (v_lanes);
+
+    -- The cursor moves when it must, or when the range of unseen transactions has grown long.
+    IF v_promoted > 0
+        OR pg_snapshot_xmax(v_snapshot)::text::bigint
+        - pg_snapshot_xmax(v_head.snapshot)::text::bigint > 1000
+    THEN
+        INSERT INTO arvo.promotion (number, due, delivery, snapshot, promoted, at)
+        VALUES (v_head.number + 1, v_due, v_delivery, v_snapshot, v_promoted, v_now);
+    END IF;
+    RETURN v_promoted;
+END;
+$promote$;
+
+COMMENT ON FUNCTION arvo.promote(integer) IS
+'Moves due deliveries from deferred into the log; returns how many.';
+
+REVOKE ALL ON FUNCTION arvo.promote(integer) FROM PUBLIC;

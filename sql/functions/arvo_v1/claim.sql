@@ -1,0 +1,114 @@
+-- arvo_v1.claim(queues, limit, worker, limits, lease) — lease deliveries.
+CREATE OR REPLACE FUNCTION arvo_v1.claim(
+    p_queues text[],
+    p_limit integer DEFAULT 1,
+    p_worker text DEFAULT NULL,
+    p_limits integer[] DEFAULT NULL,
+    p_lease interval DEFAULT interval '30 seconds'
+)
+RETURNS SETOF arvo_v1.claimed
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $claim$
+-- Heals first: due deferred deliveries are promoted, expired leases are taken back. Then leases up
+-- to p_limit deliveries of p_queues, and no more than p_limits[i] of the i-th. A name that ends in *
+-- stands for every queue that begins so. Starts at a random queue, so that none starves; within a
+-- queue higher priorities come first. A lane that another session is claiming from is left alone.
+--
+--   Reads    arvo.queue, arvo.lane; as arvo.claim_lane
+--   Writes   as arvo.promote and arvo.claim_lane
+--   Locks    the promoter's lock, each lane: tried, never waited for
+--   Raises   RV003  a queue is not known
+--            RV005  the transaction is not READ COMMITTED
+--            RV006  an argument is not valid
+DECLARE
+    v_start integer := floor(random() * cardinality(p_queues));
+    v_lane record;
+    v_left integer := p_limit;
+    v_quota integer[] := p_limits;
+    v_want integer;
+    v_got integer;
+    v_unknown text;
+    v_argument text;
+BEGIN
+    PERFORM arvo.require_read_committed('claim');
+    v_argument := CASE
+        WHEN p_queues IS NULL OR cardinality(p_queues) = 0 THEN 'queues'
+        WHEN p_limit IS NULL OR p_limit NOT BETWEEN 0 AND 10000 THEN 'limit'
+        WHEN cardinality(p_limits) <> cardinality(p_queues) THEN 'limits'
+        WHEN p_lease IS NULL OR p_lease NOT BETWEEN interval '1 second' AND interval '1 day'
+            THEN 'lease'
+    END;
+    IF v_argument IS NOT NULL THEN
+        RAISE EXCEPTION 'argument is not valid'
+        USING ERRCODE = 'RV006',
+              COLUMN = v_argument,
+              DETAIL = format('%s queues, limit %s, %s limits, lease %s', cardinality(p_queues),
+                              p_limit, cardinality(p_limits), p_lease),
+              HINT = 'Name at least one queue; limit is 0 to 10000; limits has one number for each'
+                     ' queue; lease is 1 second to 1 day.';
+    END IF;
+    SELECT asked.name INTO v_unknown
+    FROM unnest(p_queues) AS asked (name)
+    WHERE asked.name IS NULL
+    OR (
+        NOT asked.name LIKE '%*'
+        AND NOT EXISTS (SELECT FROM arvo.queue WHERE queue.name = asked.name)
+    )
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'queue is not known'
+        USING ERRCODE = 'RV003',
+              COLUMN = 'queues',
+              DETAIL = format('queue: %s', left(to_json(v_unknown)::text, 80)),
+              HINT = 'Register the queue before claiming from it.';
+    END IF;
+
+    PERFORM arvo.promote();
+
+    FOR v_lane IN
+        SELECT lane.lane, asked.position
+        FROM unnest(p_queues) WITH ORDINALITY AS asked (name, position)
+        CROSS JOIN LATERAL (
+            SELECT queue.queue, queue.name
+            FROM arvo.queue
+            WHERE queue.name = asked.name
+            UNION ALL
+            SELECT queue.queue, queue.name
+            FROM arvo.queue
+            WHERE asked.name LIKE '%*' AND starts_with(queue.name, left(asked.name, -1))
+        ) AS named
+        INNER JOIN arvo.lane ON lane.queue = named.queue
+        ORDER BY
+            (asked.position + v_start) % cardinality(p_queues),
+            lane.priority DESC,
+            named.name
+    LOOP
+        EXIT WHEN v_left <= 0;
+        v_want := least(v_left, v_quota[v_lane.position]);
+        CONTINUE WHEN v_want <= 0;
+        CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane.lane);
+        RETURN QUERY
+        SELECT leased.*
+        FROM arvo.claim_lane(v_lane.lane, v_want, p_worker, p_lease) AS leased;
+        GET DIAGNOSTICS v_got = ROW_COUNT;
+        v_left := v_left - v_got;
+        v_quota[v_lane.position] := v_quota[v_lane.position] - v_got;
+    END LOOP;
+END;
+$claim$;
+
+COMMENT ON FUNCTION arvo_v1.claim(text[], integer, text, integer[], interval) IS
+'Leases deliveries of the named queues, after healing what is due or expired.';
+
+REVOKE ALL ON FUNCTION arvo_v1.claim(text[], integer, text, integer[], interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION arvo_v1.claim(text[], integer, text, integer[], interval)
+TO arvo_worker;

@@ -1,0 +1,36 @@
+-- arvo_v1.cleanup_state(subject) — forget one workflow.
+CREATE OR REPLACE FUNCTION arvo_v1.cleanup_state(p_subject text)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $cleanup_state$
+-- Removes the state, the lock and, unless other workflows descend from it, the place in the tree.
+-- Children are not touched and keep their root. Idempotent: true when there was a state.
+--
+--   Reads    arvo.lineage
+--   Writes   arvo.state, arvo.state_lock, arvo.lineage
+--   Locks    arvo.state row, arvo.state_lock row, arvo.lineage row of p_subject
+--   Raises   nothing
+DECLARE
+    v_digest bytea := arvo.subject_digest(p_subject);
+    v_found boolean;
+BEGIN
+    DELETE FROM arvo.state WHERE state.subject_digest = v_digest;
+    v_found := FOUND;
+    DELETE FROM arvo.state_lock WHERE state_lock.subject_digest = v_digest;
+    DELETE FROM arvo.lineage
+    WHERE lineage.subject_digest = v_digest
+    AND NOT EXISTS (
+        SELECT FROM arvo.lineage AS child WHERE child.parent_digest = v_digest
+    );
+    RETURN v_found;
+END;
+$cleanup_state$;
+
+COMMENT ON FUNCTION arvo_v1.cleanup_state(text) IS
+'Forgets the state and lock of one subject; true when it had a state.';
+
+REVOKE ALL ON FUNCTION arvo_v1.cleanup_state(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION arvo_v1.cleanup_state(text) TO arvo_worker, arvo_operator;

@@ -1,0 +1,50 @@
+-- arvo_v1.dispatch(event, start_after, priority, ignore_domain) — accept one event in the caller's transaction.
+CREATE OR REPLACE FUNCTION arvo_v1.dispatch(
+    p_event jsonb,
+    p_start_after interval DEFAULT NULL,
+    p_priority integer DEFAULT NULL,
+    p_ignore_domain boolean DEFAULT false
+)
+RETURNS arvo_v1.dispatched
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $dispatch$
+-- The event exists when the caller's transaction commits, and leaves no trace when it does not.
+-- Routed by "domain" (to that domain's queue, unless p_ignore_domain), else by "to". An event whose
+-- queue nobody has registered waits there: outcome unroutable.
+--
+--   Reads    as arvo.append
+--   Writes   as arvo.append
+--   Locks    as arvo.append
+--   Raises   RV001  the event is not valid
+DECLARE
+    v_fault text := arvo.event_fault(p_event);
+    v_dispatched arvo_v1.dispatched;
+BEGIN
+    IF v_fault IS NOT NULL THEN
+        RAISE EXCEPTION 'event is not valid'
+        USING ERRCODE = 'RV001',
+              COLUMN = split_part(v_fault, ':', 1),
+              DETAIL = v_fault,
+              HINT = 'Correct the field and dispatch the event again. Nothing has been stored.';
+    END IF;
+    SELECT accepted.* INTO STRICT v_dispatched
+    FROM arvo.append(ARRAY[p_event], p_start_after, p_priority, p_ignore_domain) AS accepted;
+    RETURN v_dispatched;
+END;
+$dispatch$;
+
+COMMENT ON FUNCTION arvo_v1.dispatch(jsonb, interval, integer, boolean) IS
+'Accepts one event in the caller''s transaction and says where it went.';
+
+REVOKE ALL ON FUNCTION arvo_v1.dispatch(jsonb, interval, integer, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION arvo_v1.dispatch(jsonb, interval, integer, boolean)
+TO arvo_client, arvo_worker, arvo_operator;

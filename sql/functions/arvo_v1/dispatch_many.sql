@@ -1,0 +1,67 @@
+-- arvo_v1.dispatch_many(events, start_after, priority, ignore_domain) — accept an array of events, in order.
+CREATE OR REPLACE FUNCTION arvo_v1.dispatch_many(
+    p_events jsonb,
+    p_start_after interval DEFAULT NULL,
+    p_priority integer DEFAULT NULL,
+    p_ignore_domain boolean DEFAULT false
+)
+RETURNS SETOF arvo_v1.dispatched
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $dispatch_many$
+-- As dispatch, for all or none: one event that is not valid refuses the whole call and says which.
+--
+--   Reads    as arvo.append
+--   Writes   as arvo.append
+--   Locks    as arvo.append
+--   Raises   RV001  an event is not valid
+--            RV006  p_events is not an array
+DECLARE
+    v_events jsonb[];
+    v_ordinal bigint;
+    v_fault text;
+BEGIN
+    IF p_events IS NULL OR jsonb_typeof(p_events) <> 'array' THEN
+        RAISE EXCEPTION 'argument is not valid'
+        USING ERRCODE = 'RV006',
+              COLUMN = 'events',
+              DETAIL = format('events is of type %s.', coalesce(jsonb_typeof(p_events), 'null')),
+              HINT = 'Give a JSON array of events.';
+    END IF;
+    SELECT array_agg(item.event ORDER BY item.ordinal) INTO v_events
+    FROM jsonb_array_elements(p_events) WITH ORDINALITY AS item (event, ordinal);
+    IF v_events IS NULL THEN
+        RETURN;
+    END IF;
+
+    SELECT item.ordinal, arvo.event_fault(item.event) INTO v_ordinal, v_fault
+    FROM unnest(v_events) WITH ORDINALITY AS item (event, ordinal)
+    WHERE arvo.event_fault(item.event) IS NOT NULL
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'event is not valid'
+        USING ERRCODE = 'RV001',
+              COLUMN = split_part(v_fault, ':', 1),
+              DETAIL = format('event %s of %s: %s', v_ordinal, cardinality(v_events), v_fault),
+              HINT = 'Correct the field and dispatch the events again. Nothing has been stored.';
+    END IF;
+    RETURN QUERY
+    SELECT accepted.*
+    FROM arvo.append(v_events, p_start_after, p_priority, p_ignore_domain) AS accepted;
+END;
+$dispatch_many$;
+
+COMMENT ON FUNCTION arvo_v1.dispatch_many(jsonb, interval, integer, boolean) IS
+'Accepts an array of events in order, all or none, and says where each went.';
+
+REVOKE ALL ON FUNCTION arvo_v1.dispatch_many(jsonb, interval, integer, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION arvo_v1.dispatch_many(jsonb, interval, integer, boolean)
+TO arvo_client, arvo_worker, arvo_operator;

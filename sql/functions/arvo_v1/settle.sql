@@ -1,0 +1,184 @@
+-- arvo_v1.settle(results) — finish any number of deliveries, in one transaction.
+CREATE OR REPLACE FUNCTION arvo_v1.settle(p_results jsonb)
+RETURNS SETOF arvo_v1.settled
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $settle$
+-- p_results is an array of objects:
+--
+--   lease, delivery   as claimed (numbers, or texts of digits)
+--   outcome           completed, failed, released, snoozed or rejected
+--   events            completed: array of events to emit
+--   state             completed: {"subject", "data", "expected_version" and, for a first write,
+--                     "parent_subject", "initiator", "source"}
+--   error             failed, rejected: {"name", "message", "stack"}
+--   after             failed, snoozed: seconds until the next attempt
+--   run_time          microseconds that the handler ran
+--
+-- Each item gets its own verdict; a refused one changes nothing and spoils no other:
+--
+--   RV001  an emitted event is not valid           RV006  the item is malformed
+--   RV101  the state had moved on: the delivery goes back at once, uncharged
+--   RV301  the lease is not, or no longer, the caller's
+--
+-- An item settled before under the same lease is answered "already". States, emitted events,
+-- retries, dead letters and the journal are written together.
+--
+--   Reads    arvo.lease and arvo.closure by token, arvo.clock, arvo.slot
+--   Writes   arvo.state, arvo.lineage, arvo.closure, arvo.dead; as arvo.append and arvo.give_back
+--   Locks    the leases, in order of their tokens; then arvo.state rows, in order of subject; then
+--            as arvo.give_back and arvo.append
+--   Raises   RV005  the transaction is not READ COMMITTED
+--            RV006  p_results is not an array
+DECLARE
+    v_now timestamptz := arvo.clock();
+    v_items arvo.result[];
+    v_events jsonb[];
+    v_at integer;
+    v_fault text;
+    v_version bigint;
+BEGIN
+    PERFORM arvo.require_read_committed('settle');
+    IF p_results IS NULL OR jsonb_typeof(p_results) <> 'array' THEN
+        RAISE EXCEPTION 'argument is not valid'
+        USING ERRCODE = 'RV006',
+              COLUMN = 'results',
+              DETAIL = format('results is of type %s.', coalesce(jsonb_typeof(p_results), 'null')),
+              HINT = 'Give a JSON array of results.';
+    END IF;
+
+    SELECT array_agg(item ORDER BY item.ordinal) INTO v_items
+    FROM arvo.read_results(p_results) AS item;
+    IF v_items IS NULL THEN
+        RETURN;
+    END IF;
+
+    PERFORM pg_advisory_xact_lock(named.lease)
+    FROM (
+        SELECT DISTINCT item.lease
+        FROM unnest(v_items) AS item
+        WHERE item.lease IS NOT NULL
+        ORDER BY item.lease
+    ) AS named;
+
+    -- A statement of its own: it must see what the last holder of these locks committed.
+    v_items := arvo.judge_results(v_items);
+
+    FOR v_at, v_fault IN
+        SELECT DISTINCT ON (item.ordinal) item.ordinal, arvo.event_fault(emitted.event)
+        FROM unnest(v_items) AS item
+        CROSS JOIN LATERAL jsonb_array_elements(item.events) AS emitted (event)
+        WHERE item.verdict IS NULL AND arvo.event_fault(emitted.event) IS NOT NULL
+        ORDER BY item.ordinal
+    LOOP
+        v_items[v_at].verdict := 'refused';
+        v_items[v_at].code := 'RV001';
+        v_items[v_at].detail := 'emitted event: ' || v_fault;
+    END LOOP;
+
+    FOR v_at IN
+        SELECT item.ordinal
+        FROM unnest(v_items) AS item
+        WHERE item.verdict IS NULL AND item.state IS NOT NULL
+        ORDER BY item.state ->> 'subject' COLLATE "C", item.ordinal
+    LOOP
+        v_version := arvo.put_state(
+            v_items[v_at].state ->> 'subject',
+            v_items[v_at].state -> 'data',
+            (v_items[v_at].state ->> 'expected_version')::bigint,
+            v_items[v_at].state ->> 'parent_subject',
+            v_items[v_at].state ->> 'initiator',
+            v_items[v_at].state ->> 'source'
+        );
+        IF v_version IS NULL THEN
+            v_items[v_at].code := 'RV101';
+            v_items[v_at].detail := format(
+                'version mismatch: subject %L is not at version %s',
+                left(v_items[v_at].state ->> 'subject', 80),
+                v_items[v_at].state ->> 'expected_version'
+            );
+            v_items[v_at].verdict := arvo.give_back(
+                v_items[v_at].lane, v_items[v_at].low_xid, v_items[v_at].high_xid,
+                v_items[v_at].delivery, 'conflict',
+                jsonb_build_object(
+                    'name', 'VersionConflict', 'message', v_items[v_at].detail, 'stack', NULL
+                )
+            );
+        ELSE
+            v_items[v_at].state_version := v_version;
+        END IF;
+    END LOOP;
+
+    FOR v_at IN
+        SELECT item.ordinal
+        FROM unnest(v_items) AS item
+        WHERE item.verdict IS NULL AND item.asked <> 'completed'
+        ORDER BY item.ordinal
+    LOOP
+        v_items[v_at].verdict := arvo.give_back(
+            v_items[v_at].lane, v_items[v_at].low_xid, v_items[v_at].high_xid,
+            v_items[v_at].delivery, v_items[v_at].asked, v_items[v_at].error, v_items[v_at].after
+        );
+    END LOOP;
+
+    INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)
+    SELECT
+        arvo.slot(),
+        item.lease,
+        v_now,
+        array_agg(item.delivery ORDER BY item.ordinal),
+        CASE
+            WHEN count(DISTINCT coalesce(item.verdict, 'completed')) = 1
+                THEN ARRAY[min(coalesce(item.verdict, 'completed'))]
+            ELSE array_agg(coalesce(item.verdict, 'completed') ORDER BY item.ordinal)
+        END,
+        array_agg(item.run_time ORDER BY item.ordinal)
+    FROM unnest(v_items) AS item
+    WHERE item.verdict IS NULL OR item.verdict NOT IN ('refused', 'already')
+    GROUP BY item.lease;
+
+    UPDATE arvo.dead
+    SET resolution = 'consumed', resolved_at = v_now, resolved_by = session_user
+    FROM unnest(v_items) AS item
+    WHERE item.verdict IS NULL
+    AND dead.dead_letter_lane = item.lane
+    AND dead.dead_letter_delivery = item.delivery
+    AND dead.resolution IS NULL;
+
+    SELECT array_agg(emitted.event ORDER BY item.ordinal, emitted.ordinal) INTO v_events
+    FROM unnest(v_items) AS item
+    CROSS JOIN LATERAL
+        jsonb_array_elements(item.events) WITH ORDINALITY AS emitted (event, ordinal)
+    WHERE item.verdict IS NULL;
+    IF v_events IS NOT NULL THEN
+        PERFORM arvo.append(v_events);
+    END IF;
+
+    RETURN QUERY
+    SELECT
+        item.ordinal,
+        item.lease,
+        item.delivery,
+        coalesce(item.verdict, '') NOT IN ('refused', 'conflict') AND item.code IS NULL,
+        coalesce(item.verdict, 'completed'),
+        item.code,
+        item.detail,
+        item.state_version
+    FROM unnest(v_items) AS item
+    ORDER BY item.ordinal;
+END;
+$settle$;
+
+COMMENT ON FUNCTION arvo_v1.settle(jsonb) IS
+'Finishes deliveries: journals, writes states, emits events, retries or buries, all in one transaction.';
+
+REVOKE ALL ON FUNCTION arvo_v1.settle(jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION arvo_v1.settle(jsonb) TO arvo_worker;

@@ -1,0 +1,181 @@
+-- arvo_v1.trace(subject, event_id) — the whole story of a workflow.
+CREATE OR REPLACE FUNCTION arvo_v1.trace(
+    p_subject text DEFAULT NULL,
+    p_event_id text DEFAULT NULL
+)
+RETURNS SETOF arvo_v1.step
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $trace$
+-- Every delivery of every event of the tree of workflows that p_subject belongs to, or that the
+-- event p_event_id belongs to, in order of acceptance. Payloads are not shown. By index only: cost
+-- grows with the story, not with history.
+--
+--   Reads    arvo.log, arvo.deferred and arvo.dead by subject, arvo.lease, arvo.closure, arvo.lane,
+--            arvo.queue, arvo.lineage
+--   Writes   nothing
+--   Locks    nothing
+--   Raises   RV006  not exactly one of subject and event_id is given
+DECLARE
+    v_subjects text[];
+BEGIN
+    IF num_nonnulls(p_subject, p_event_id) <> 1 THEN
+        RAISE EXCEPTION 'argument is not valid'
+        USING ERRCODE = 'RV006',
+              COLUMN = 'subject',
+              DETAIL = format('%s of subject and event_id are given.',
+                              num_nonnulls(p_subject, p_event_id)),
+              HINT = 'Give either subject or event_id.';
+    END IF;
+
+    SELECT array_agg(DISTINCT known.subject) INTO v_subjects
+    FROM (
+        SELECT p_subject AS subject
+        WHERE p_subject IS NOT NULL
+        UNION ALL
+        SELECT found.event ->> 'subject'
+        FROM (
+            SELECT log.event
+            FROM arvo.log
+            WHERE log.event_key = hashtextextended(p_event_id, 0)
+            UNION ALL
+            SELECT deferred.event
+            FROM arvo.deferred
+            WHERE deferred.event_key = hashtextextended(p_event_id, 0)
+        ) AS found
+        WHERE found.event ->> 'id' = p_event_id
+    ) AS known;
+    SELECT array_agg(DISTINCT kin.subject) INTO v_subjects
+    FROM unnest(v_subjects) AS asked (subject)
+    CROSS JOIN LATERAL (
+        SELECT asked.subject
+        UNION ALL
+        SELECT relative.subject
+        FROM arvo_v1.lineage(asked.subject) AS relative
+    ) AS kin;
+
+    RETURN QUERY
+    WITH entry AS MATERIALIZED (
+        SELECT
+            known.subject,
+            arvo.event_of(log) AS event,
+            log.delivery,
+            log.lane,
+            log.xid,
+            log.attempt,
+            log.at,
+            log.cause,
+            NULL::timestamptz AS due
+        FROM unnest(v_subjects) AS known (subject)
+        INNER JOIN arvo.log ON log.subject_key = hashtextextended(known.subject, 0)
+        UNION ALL
+        SELECT
+            known.subject,
+            coalesce(deferred.event, (
+                SELECT origin.event
+                FROM arvo.log AS origin
+                WHERE origin.lane = deferred.origin_lane
+                AND origin.xid = deferred.origin_xid
+                AND origin.delivery = deferred.origin_delivery
+            )),
+            deferred.delivery,
+            deferred.lane,
+            deferred.xid,
+            deferred.attempt,
+            deferred.at,
+            deferred.cause,
+            deferred.due
+        FROM unnest(v_subjects) AS known (subject)
+        INNER JOIN arvo.deferred ON deferred.subject_key = hashtextextended(known.subject, 0)
+        WHERE NOT EXISTS (
+            SELECT
+            FROM arvo.log
+            WHERE log.subject_key = deferred.subject_key AND log.delivery = deferred.delivery
+        )
+    )
+
+    SELECT
+        entry.subject,
+        entry.event ->> 'id',
+        entry.event ->> 'parentid',
+        entry.event ->> 'type',
+        entry.event ->> 'source',
+        queue.name,
+        entry.delivery,
+        entry.attempt,
+        CASE
+            WHEN closed.outcome IS NOT NULL THEN closed.outcome
+            WHEN entry.due IS NOT NULL THEN 'deferred'
+            WHEN held.token IS NOT NULL THEN 'active'
+            WHEN withdrawn.delivery IS NOT NULL THEN 'cancelled'
+            WHEN queue.registered THEN 'queued'
+            WHEN starts_with(queue.name, 'arvo.domain.') THEN 'domained'
+            ELSE 'unroutable'
+        END,
+        entry.at,
+        held.leased_at,
+        closed.at,
+        make_interval(secs => closed.run_time / 1000000.0),
+        held.worker,
+        coalesce(
+            (
+                SELECT dead.error
+                FROM arvo.dead
+                WHERE dead.subject_key = hashtextextended(entry.subject, 0)
+                AND dead.delivery = entry.delivery
+            ),
+            (
+                SELECT nullif(later.cause -> 'error', 'null')
+                FROM entry AS later
+                WHERE later.cause ->> 'delivery' = entry.delivery::text
+                AND later.cause ->> 'outcome' <> 'redriven'
+                LIMIT 1
+            )
+        )
+    FROM entry
+    INNER JOIN arvo.lane ON lane.lane = entry.lane
+    INNER JOIN arvo.queue ON queue.queue = lane.queue
+    LEFT JOIN LATERAL (
+        SELECT lease.token, lease.leased_at, lease.worker
+        FROM arvo.lease
+        WHERE lease.lane = entry.lane
+        AND lease.high_xid >= entry.xid
+        AND lease.low_xid <= entry.xid
+        AND lease.token <> 0
+        AND entry.delivery = ANY (lease.deliveries)
+        AND NOT lease.carried
+        AND entry.due IS NULL
+        ORDER BY lease.high_xid, lease.number
+        LIMIT 1
+    ) AS held ON true
+    LEFT JOIN LATERAL (
+        SELECT
+            closure.at,
+            closure.outcomes[least(gone.ordinal, cardinality(closure.outcomes))] AS outcome,
+            closure.run_times[gone.ordinal] AS run_time
+        FROM arvo.closure
+        CROSS JOIN LATERAL
+            unnest(closure.deliveries) WITH ORDINALITY AS gone (delivery, ordinal)
+        WHERE closure.token = held.token AND gone.delivery = entry.delivery
+        LIMIT 1
+    ) AS closed ON true
+    LEFT JOIN arvo.tombstone AS withdrawn
+        ON withdrawn.lane = entry.lane AND withdrawn.delivery = entry.delivery
+    WHERE entry.event ->> 'subject' = entry.subject
+    ORDER BY entry.at, entry.delivery;
+END;
+$trace$;
+
+COMMENT ON FUNCTION arvo_v1.trace(text, text) IS
+'Every delivery of every event of a workflow''s tree: queue, attempt, outcome, times, error.';
+
+REVOKE ALL ON FUNCTION arvo_v1.trace(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION arvo_v1.trace(text, text) TO arvo_monitor, arvo_operator, arvo_worker;

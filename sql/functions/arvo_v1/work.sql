@@ -1,0 +1,81 @@
+-- arvo_v1.work(results, queues, limit, worker, limits, lease) — settle, then claim: one round trip, one commit.
+CREATE OR REPLACE FUNCTION arvo_v1.work(
+    p_results jsonb DEFAULT '[]',
+    p_queues text[] DEFAULT NULL,
+    p_limit integer DEFAULT 1,
+    p_worker text DEFAULT NULL,
+    p_limits integer[] DEFAULT NULL,
+    p_lease interval DEFAULT interval '30 seconds'
+)
+RETURNS SETOF arvo_v1.worked
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $work$
+-- Answers, in this order: verdicts of kind "settled" (only those that are not plainly completed),
+-- deliveries of kind "claimed", and one row of kind "idle" when nothing was claimed, which says when
+-- something deferred becomes due. Nothing is claimed when p_queues is NULL or p_limit is 0.
+--
+--   Reads    as arvo_v1.settle and arvo_v1.claim; arvo.deferred
+--   Writes   as arvo_v1.settle and arvo_v1.claim
+--   Locks    as arvo_v1.settle, then as arvo_v1.claim (which waits for none)
+--   Raises   as arvo_v1.settle and arvo_v1.claim
+BEGIN
+    IF p_results <> '[]' THEN
+        RETURN QUERY
+        SELECT
+            'settled',
+            verdict.lease,
+            verdict.delivery,
+            verdict.outcome,
+            verdict.code,
+            verdict.detail,
+            NULL::text,
+            NULL::integer,
+            NULL::interval,
+            NULL::jsonb,
+            NULL::jsonb,
+            NULL::jsonb,
+            verdict.state_version,
+            NULL::interval
+        FROM arvo_v1.settle(p_results) AS verdict
+        WHERE verdict.outcome <> 'completed'
+        ORDER BY verdict.ordinal;
+    END IF;
+    IF p_queues IS NULL OR p_limit = 0 THEN
+        RETURN;
+    END IF;
+
+    RETURN QUERY
+    SELECT
+        'claimed',
+        claimed.lease,
+        claimed.delivery,
+        NULL::text,
+        NULL::text,
+        NULL::text,
+        claimed.queue,
+        claimed.attempt,
+        claimed.expire_in,
+        claimed.event,
+        claimed.cause,
+        claimed.state,
+        claimed.state_version,
+        NULL::interval
+    FROM arvo_v1.claim(p_queues, p_limit, p_worker, p_limits, p_lease) AS claimed;
+    IF NOT FOUND THEN
+        RETURN NEXT (
+            'idle', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+            arvo.next_due()
+        )::arvo_v1.worked;
+    END IF;
+END;
+$work$;
+
+COMMENT ON FUNCTION arvo_v1.work(jsonb, text[], integer, text, integer[], interval) IS
+'Settles results and claims the next deliveries, in one round trip and one commit.';
+
+REVOKE ALL ON FUNCTION arvo_v1.work(jsonb, text[], integer, text, integer[], interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION arvo_v1.work(jsonb, text[], integer, text, integer[], interval)
+TO arvo_worker;
