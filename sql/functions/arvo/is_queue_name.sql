@@ -14,7 +14,7 @@ AS $is_queue_name$
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
-SELECT coalesce(p_name ~ '^[A-Za-z0-9._~:/?#@!$&()+,;=%-]{1,512}$', false);
+SELECT coalesce(p_name ~ '^[A-Za-z0-9._~:/?#@!$&()+,;=%-]+$' AND length(p_name) <= 512, false);
 $is_queue_name$;
 
 COMMENT ON FUNCTION arvo.is_queue_name(text) IS

@@ -84,7 +84,9 @@ SELECT
         WHEN checked.fault IS NULL
             THEN make_interval(secs => (checked.after #>> '{}')::double precision)
     END,
-    least(checked.run_time, 2147483647)::integer,
+    CASE
+        WHEN checked.run_time IS NOT NULL THEN least(checked.run_time, 2147483647)::integer
+    END,
     NULL::integer,
     NULL::xid8,
     NULL::xid8,
