@@ -19,6 +19,7 @@ DECLARE
     v_head arvo.promotion;
     v_snapshot pg_snapshot;
     v_late xid8[];
+    v_unseen boolean;
     v_due timestamptz;
     v_delivery bigint;
     v_promoted integer;
@@ -36,6 +37,34 @@ BEGIN
     SELECT coalesce(array_agg(listed.xid), '{}') INTO v_late
     FROM pg_snapshot_xip(v_head.snapshot) AS listed (xid)
     WHERE pg_visible_in_snapshot(listed.xid, v_snapshot);
+
+    -- Nearly always there is nothing to do: find that out by three probes of an index.
+    v_unseen := EXISTS (
+        SELECT
+        FROM arvo.deferred
+        WHERE (deferred.xid, deferred.delivery) >= (pg_snapshot_xmax(v_head.snapshot), 0)
+        AND deferred.xid < pg_snapshot_xmax(v_snapshot)
+        AND pg_visible_in_snapshot(deferred.xid, v_snapshot)
+    ) OR EXISTS (
+        SELECT
+        FROM unnest(v_late) AS listed (xid)
+        INNER JOIN arvo.deferred ON deferred.xid = listed.xid
+    );
+    IF NOT v_unseen AND NOT EXISTS (
+        SELECT
+        FROM arvo.deferred
+        WHERE (deferred.due, deferred.delivery) > (v_head.due, v_head.delivery)
+        AND deferred.due <= v_now
+    ) THEN
+        -- The range of unseen transactions must not grow for ever.
+        IF pg_snapshot_xmax(v_snapshot)::text::bigint
+            - pg_snapshot_xmax(v_head.snapshot)::text::bigint > 1000
+        THEN
+            INSERT INTO arvo.promotion (number, due, delivery, snapshot, promoted, at)
+            VALUES (v_head.number + 1, v_head.due, v_head.delivery, v_snapshot, 0, v_now);
+        END IF;
+        RETURN 0;
+    END IF;
 
     SELECT deferred.due, deferred.delivery INTO v_due, v_delivery
     FROM arvo.deferred
@@ -118,14 +147,8 @@ BEGIN
     INNER JOIN arvo.queue ON queue.queue = lane.queue
     WHERE lane.lane = ANY (v_lanes);
 
-    -- The cursor moves when it must, or when the range of unseen transactions has grown long.
-    IF v_promoted > 0
-        OR pg_snapshot_xmax(v_snapshot)::text::bigint
-        - pg_snapshot_xmax(v_head.snapshot)::text::bigint > 1000
-    THEN
-        INSERT INTO arvo.promotion (number, due, delivery, snapshot, promoted, at)
-        VALUES (v_head.number + 1, v_due, v_delivery, v_snapshot, v_promoted, v_now);
-    END IF;
+    INSERT INTO arvo.promotion (number, due, delivery, snapshot, promoted, at)
+    VALUES (v_head.number + 1, v_due, v_delivery, v_snapshot, v_promoted, v_now);
     RETURN v_promoted;
 END;
 $promote$;

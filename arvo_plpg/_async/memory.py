@@ -1,0 +1,96 @@
+"""Memory: one method per function of the contract that keeps the state of workflows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from arvo_plpg._async.session import Session, as_jsonb
+from arvo_plpg.rows import Kin, Lock, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from psycopg import AsyncConnection
+
+
+class Memory:
+    """The memory's functions on a borrowed connection; every call joins its transaction.
+
+    Args:
+        connection: an open connection, never committed or closed here.
+        version: version of the contract.
+        schema: name of the installation.
+    """
+
+    def __init__(
+        self, connection: AsyncConnection[Any], *, version: int = 1, schema: str = "arvo"
+    ) -> None:
+        self._session = Session(connection, version=version, schema=schema)
+
+    async def read_state(self, subject: str) -> State | None:
+        """The state of a subject with its version; None when it has none."""
+        return await self._session.row(State, "read_state", subject=subject)
+
+    async def write_state(
+        self,
+        subject: str,
+        data: Mapping[str, Any],
+        expected_version: int | None = None,
+        *,
+        parent_subject: str | None = None,
+        initiator: str | None = None,
+        source: str | None = None,
+        lock: int | None = None,
+    ) -> int:
+        """Store the next state of a subject and give its version.
+
+        Raises:
+            VersionConflict: the stored version is not ``expected_version`` (0: there is none yet).
+            LockLost: ``lock`` is not, or no longer, held.
+        """
+        version: int = await self._session.scalar(
+            "write_state",
+            subject=subject,
+            data=as_jsonb(dict(data)),
+            expected_version=expected_version,
+            parent_subject=parent_subject,
+            initiator=initiator,
+            source=source,
+            lock=lock,
+        )
+        return version
+
+    async def acquire_lock(self, subject: str, ttl: timedelta | None = None) -> Lock | None:
+        """Take the lock on a subject; None when somebody holds it. Never waits."""
+        return await self._session.row(Lock, "acquire_lock", subject=subject, ttl=ttl)
+
+    async def renew_lock(self, subject: str, token: int, ttl: timedelta | None = None) -> bool:
+        """Keep a lock that is still held under this token; false when it is not."""
+        renewed: bool = await self._session.scalar(
+            "renew_lock", subject=subject, token=token, ttl=ttl
+        )
+        return renewed
+
+    async def release_lock(self, subject: str, token: int) -> bool:
+        """Give back the lock held under this token; false when it is not held under it."""
+        released: bool = await self._session.scalar("release_lock", subject=subject, token=token)
+        return released
+
+    async def cleanup_state(self, subject: str) -> bool:
+        """Forget the state and lock of a subject; true when it had a state."""
+        forgotten: bool = await self._session.scalar("cleanup_state", subject=subject)
+        return forgotten
+
+    async def root_subject(self, subject: str) -> str | None:
+        """Subject of the root of a workflow's tree; None when the workflow is unknown."""
+        root: str | None = await self._session.scalar("root_subject", subject=subject)
+        return root
+
+    async def subjects_by_root(self, root: str) -> list[str]:
+        """Subjects of all descendants of a root workflow, parents before children."""
+        return await self._session.values("subjects_by_root", root=root)
+
+    async def lineage(self, subject: str) -> list[Kin]:
+        """The tree of workflows that a subject belongs to, from the root down."""
+        return await self._session.rows(Kin, "lineage", subject=subject)

@@ -1,0 +1,99 @@
+"""Session: a borrowed connection and a version of the contract; calls its functions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import psycopg
+from psycopg.rows import class_row, scalar_row, tuple_row
+from psycopg.types.json import Jsonb
+
+from arvo_plpg._call import call
+from arvo_plpg.errors import translate
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg.abc import Params
+
+Row = TypeVar("Row")
+
+_compact = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+@cache
+def _columns(row: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(row))
+
+
+def as_jsonb(value: object) -> Jsonb:
+    """Wrap a value for a ``jsonb`` argument; NaN and infinities are refused (ValueError)."""
+    return Jsonb(value, dumps=_compact)
+
+
+class Session:
+    """Calls the functions of one contract on a connection that somebody else owns.
+
+    It never opens, commits or closes: a call joins the transaction that the connection is in.
+
+    Args:
+        connection: an open connection.
+        version: version of the contract.
+        schema: name of the installation.
+    """
+
+    def __init__(
+        self, connection: AsyncConnection[Any], *, version: int = 1, schema: str = "arvo"
+    ) -> None:
+        self.connection = connection
+        self._schema = f"{schema}_v{version}"
+
+    async def rows(self, row: type[Row], function: str, **given: object) -> list[Row]:
+        """Call a function and give its rows. An argument that is None is left to its default.
+
+        Raises:
+            ArvoError: what the function raised, as the class of its SQLSTATE.
+            psycopg.Error: anything else that went wrong with the database.
+        """
+        arguments = {name: value for name, value in given.items() if value is not None}
+        query = call(self._schema, function, tuple(arguments), _columns(row))
+        try:
+            async with self.connection.cursor(row_factory=class_row(row)) as cursor:
+                await cursor.execute(query, cast("Params", arguments))
+                return await cursor.fetchall()
+        except psycopg.Error as error:
+            raise translate(error) from error
+
+    async def row(self, row: type[Row], function: str, **given: object) -> Row | None:
+        """Call a function and give its first row, None if there is none."""
+        found = await self.rows(row, function, **given)
+        return found[0] if found else None
+
+    async def one(self, row: type[Row], function: str, **given: object) -> Row:
+        """Call a function that always answers one row."""
+        (found,) = await self.rows(row, function, **given)
+        return found
+
+    async def scalar(self, function: str, **given: object) -> Any:  # noqa: ANN401 - as declared in SQL
+        """Call a function that answers one value."""
+        arguments = {name: value for name, value in given.items() if value is not None}
+        query = call(self._schema, function, tuple(arguments), ())
+        try:
+            async with self.connection.cursor(row_factory=scalar_row) as cursor:
+                await cursor.execute(query, cast("Params", arguments))
+                return await cursor.fetchone()
+        except psycopg.Error as error:
+            raise translate(error) from error
+
+    async def values(self, function: str, **given: object) -> list[Any]:
+        """Call a function that answers a set of single values."""
+        arguments = {name: value for name, value in given.items() if value is not None}
+        query = call(self._schema, function, tuple(arguments), ())
+        try:
+            async with self.connection.cursor(row_factory=tuple_row) as cursor:
+                await cursor.execute(query, cast("Params", arguments))
+                return [found[0] for found in await cursor.fetchall()]
+        except psycopg.Error as error:
+            raise translate(error) from error

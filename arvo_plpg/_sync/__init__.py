@@ -1,0 +1,1 @@
+"""The contract, function by function, on a borrowed synchronous connection. Pressed from _async."""

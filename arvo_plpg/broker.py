@@ -1,0 +1,255 @@
+"""PostgresEventBroker: the object that users of the seed know, on top of the contract."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from typing import TYPE_CHECKING, Any, Self
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from arvo_plpg._async.broker import Broker
+from arvo_plpg.errors import AlreadyRegistered, ArvoError, BrokerNotStarted
+from arvo_plpg.options import HandlerOptions
+from arvo_plpg.runtime.connect import open_pool, shake_hands
+from arvo_plpg.runtime.route import DOMAINS, UNROUTABLE, handler_route, listener_route
+from arvo_plpg.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from datetime import timedelta
+
+    from arvo_plpg.event import ArvoEvent
+    from arvo_plpg.handler import AnyHandler
+    from arvo_plpg.rows import Dispatched, QueueStats
+
+    Listener = Callable[[ArvoEvent], Awaitable[Sequence[ArvoEvent] | None] | Sequence[ArvoEvent] | None]
+
+_MAINTENANCE_SECONDS = 30.0
+
+
+class PostgresEventBroker:
+    """Routes events between handlers, through PostgreSQL.
+
+    Handlers may live in any process that is connected to the same installation: the routing table
+    is in the database. Events for a queue that nobody has registered wait in it.
+
+    Args:
+        dsn: connection string of the database.
+        schema: name of the installation.
+        name: what this process signs its leases with; host and process id by default.
+        lease_seconds: how long a silent process keeps its deliveries before they go elsewhere.
+        pool_size: most connections for dispatching and asking; working takes three more.
+
+    Example::
+
+        async with PostgresEventBroker("postgresql://localhost/app") as broker:
+            await broker.register(handler)
+            await broker.dispatch(event)
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        schema: str = "arvo",
+        name: str | None = None,
+        lease_seconds: float = 8.0,
+        pool_size: int = 4,
+    ) -> None:
+        self._dsn = dsn
+        self._schema = schema
+        self._pool_size = pool_size
+        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] | None = None
+        self._worker = Worker(dsn, schema=schema, name=name, lease=lease_seconds)
+        self._maintenance: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Connect, check that database and package fit, and begin to work.
+
+        Raises:
+            DatabaseUnreachable: the database does not answer.
+            SchemaMissing: nothing is installed there under this name.
+            SchemaTooOld: what is installed is older than this package needs.
+            ClientTooOld: this package is older than what is installed allows.
+        """
+        if self._pool is not None:
+            return
+        await shake_hands(self._dsn, self._schema)
+        self._pool = await open_pool(self._dsn, self._schema, self._pool_size)
+        await self._worker.start()
+        self._maintenance = asyncio.create_task(self._maintain(), name="arvo-maintenance")
+
+    async def stop(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - the seed's name
+        """Stop claiming, let running handlers finish, settle, and disconnect.
+
+        Args:
+            timeout: seconds after which what still runs is cancelled and goes back to its queue,
+                its attempt not charged.
+        """
+        if self._pool is None:
+            return
+        if self._maintenance is not None:
+            self._maintenance.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._maintenance
+        await self._worker.stop(timeout)
+        await self._pool.close()
+        self._pool = None
+
+    @property
+    def queues(self) -> list[str]:
+        """Names of the queues registered in this process."""
+        return [queue for queue in self._worker.routes if not queue.endswith("*")]
+
+    def set_logger(self, logger: logging.Logger) -> None:
+        """Report to this logger instead of ``arvo_plpg``."""
+        self._worker.logger = logger
+
+    async def register(self, handler: AnyHandler, options: HandlerOptions | None = None) -> None:
+        """Let a handler work on the queue that is named by its source.
+
+        Raises:
+            AlreadyRegistered: this process has a handler or listener of that source.
+            InvalidOption: the database refuses an option.
+        """
+        self._refuse_second(handler.source)
+        route = handler_route(handler, options or HandlerOptions())
+        async with self._connection() as connection:
+            await Broker(connection, schema=self._schema).register_queue(
+                route.queue, stateful=route.stateful, **route.options.registration()
+            )
+        self._worker.add(route)
+
+    async def on_workflow_complete(
+        self, *, source: str, listener: Listener, options: HandlerOptions | None = None
+    ) -> None:
+        """Call a listener with every event that is addressed to ``source``.
+
+        At least once, with retries and a dead letter like any handler. There may be several
+        sources, in any number of processes.
+
+        Args:
+            source: the name that workflows were started under.
+            listener: plain or asynchronous function of one event.
+            options: of the queue and its workers.
+        """
+        self._refuse_second(source)
+        route = listener_route(source, listener, options or HandlerOptions())
+        async with self._connection() as connection:
+            await Broker(connection, schema=self._schema).register_queue(
+                source, stateful=False, **route.options.registration()
+            )
+        self._worker.add(route)
+
+    def on_domained_event(self, listener: Listener, options: HandlerOptions | None = None) -> None:
+        """Call a listener with events that carry a domain, from every domain's queue.
+
+        They are stored until somebody listens, and retried like any delivery. What the listener
+        returns is emitted when the delivery is settled, in the same transaction.
+        """
+        self._refuse_second(DOMAINS)
+        self._worker.add(listener_route(DOMAINS, listener, options or HandlerOptions()))
+
+    def on_handler_not_found(
+        self, listener: Listener, options: HandlerOptions | None = None
+    ) -> None:
+        """Call a listener with events whose destination nobody has registered.
+
+        The event itself waits in the queue of its destination, and is delivered when a handler is
+        registered there; this is only the notice.
+        """
+        self._refuse_second(UNROUTABLE)
+        self._worker.add(listener_route(UNROUTABLE, listener, options or HandlerOptions()))
+
+    async def dispatch(
+        self,
+        event: ArvoEvent,
+        *,
+        connection: psycopg.AsyncConnection[Any] | None = None,
+        start_after: timedelta | None = None,
+        priority: int | None = None,
+    ) -> Dispatched:
+        """Accept one event.
+
+        Args:
+            event: the event.
+            connection: a connection of yours: the event exists if and when its transaction commits.
+            start_after: not to be delivered before this has passed.
+            priority: higher is delivered first; the queue's own by default.
+
+        Raises:
+            InvalidEvent: the database refuses the event; nothing has been stored.
+        """
+        async with self._connection(connection) as used:
+            return await Broker(used, schema=self._schema).dispatch(
+                event, start_after=start_after, priority=priority
+            )
+
+    async def dispatch_many(
+        self,
+        events: Sequence[ArvoEvent],
+        *,
+        connection: psycopg.AsyncConnection[Any] | None = None,
+        start_after: timedelta | None = None,
+        priority: int | None = None,
+    ) -> list[Dispatched]:
+        """Accept events in order, all or none; otherwise as :meth:`dispatch`."""
+        async with self._connection(connection) as used:
+            return await Broker(used, schema=self._schema).dispatch_many(
+                events, start_after=start_after, priority=priority
+            )
+
+    async def get_stats(self) -> list[QueueStats]:
+        """Live numbers of the queues registered in this process."""
+        mine = set(self.queues)
+        async with self._connection() as connection:
+            every = await Broker(connection, schema=self._schema).queue_stats()
+        return [stats for stats in every if stats.name in mine]
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Broker]:
+        """Lend a connection of the pool, as the contract's :class:`Broker`."""
+        async with self._connection() as connection:
+            yield Broker(connection, schema=self._schema)
+
+    @contextlib.asynccontextmanager
+    async def _connection(
+        self, given: psycopg.AsyncConnection[Any] | None = None
+    ) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        if given is not None:
+            yield given
+            return
+        if self._pool is None:
+            raise BrokerNotStarted(
+                "the broker is not started", hint="Call start(), or use it with 'async with'."
+            )
+        async with self._pool.connection() as connection:
+            yield connection
+
+    def _refuse_second(self, queue: str) -> None:
+        if queue in self._worker.routes:
+            raise AlreadyRegistered(
+                f"Handler registration failed: A handler with source '{queue}' is already "
+                "registered.",
+                hint="Register each source once in a process.",
+            )
+
+    async def _maintain(self) -> None:
+        while True:
+            await asyncio.sleep(_MAINTENANCE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+            try:
+                async with self._connection() as connection:
+                    await Broker(connection, schema=self._schema).maintain()
+            except (psycopg.Error, ArvoError, OSError) as error:
+                self._worker.logger.warning("maintenance failed: %s", type(error).__name__)

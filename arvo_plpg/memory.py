@@ -1,0 +1,253 @@
+"""PostgresMachineMemory: the memory that users of the seed know, on top of the contract.
+
+Inside a worker, a stateful handler gets the memory of its delivery instead (one transaction per
+step). This object talks to the database directly: for handlers that run outside a worker, and for
+looking at workflows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from pydantic import BaseModel, ConfigDict, Field
+
+from arvo_plpg._async.memory import Memory
+from arvo_plpg.errors import UnsupportedVersion
+from arvo_plpg.machine_memory import MemoryMetadata, StateRecord
+from arvo_plpg.runtime.connect import Pool, open_pool, shake_hands
+from arvo_plpg.schema import migrate as migrate_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from arvo_plpg.rows import Kin
+
+Milliseconds = Annotated[int, Field(ge=1)]
+MigrateMode = Literal["noop", "if_tables_dont_exist", "create_if_not_exists"]
+
+
+class LockConfig(BaseModel):
+    """How locks are taken.
+
+    Attributes:
+        max_retries: further attempts when the lock is held.
+        initial_delay_ms: wait before the first of them.
+        backoff_exponent: factor by which each further wait grows.
+        ttl_ms: how long a lock lasts unless it is renewed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_retries: Annotated[int, Field(ge=0)] = 3
+    initial_delay_ms: Milliseconds = 100
+    backoff_exponent: Annotated[float, Field(ge=1)] = 1.5
+    ttl_ms: Milliseconds = 120_000
+
+
+class MemoryConfig(BaseModel):
+    """Where the memory lives and how it connects; the seed's names and defaults.
+
+    Attributes:
+        connection_string: of libpq; or the single parts that follow.
+        max: most connections of the pool.
+        idle_timeout_millis: how long an unused connection is kept.
+        connection_timeout_millis: how long to wait for a connection.
+        statement_timeout_millis: how long a statement may run.
+        lock_config: how locks are taken.
+        enable_cleanup: whether a finished workflow's state is removed.
+        schema_name: name of the installation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    connection_string: str | None = None
+    host: str = "localhost"
+    port: Annotated[int, Field(ge=1, le=65535)] = 5432
+    user: str = "postgres"
+    password: str = Field(default="postgres", repr=False)
+    database: str = "postgres"
+    max: Annotated[int, Field(ge=1)] = 10
+    idle_timeout_millis: Milliseconds = 30_000
+    connection_timeout_millis: Milliseconds = 5_000
+    statement_timeout_millis: Milliseconds = 30_000
+    lock_config: LockConfig = LockConfig()
+    enable_cleanup: bool = False
+    schema_name: str = "arvo"
+
+    def dsn(self) -> str:
+        """The connection string; parts are quoted, so a password may hold any character."""
+        if self.connection_string is not None:
+            return self.connection_string
+        return make_conninfo(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            dbname=self.database,
+        )
+
+
+async def connect_postgres_machine_memory(
+    *, config: MemoryConfig, version: int = 1, migrate: MigrateMode = "noop"
+) -> PostgresMachineMemory:
+    """Connect to the memory and check that it is there.
+
+    Args:
+        config: where it lives.
+        version: version of the contract; 1 is the only one.
+        migrate: ``noop`` expects it to be installed; ``create_if_not_exists`` (or
+            ``if_tables_dont_exist``, the seed's other name) brings the database forward first.
+
+    Raises:
+        UnsupportedVersion: another version than 1.
+        DatabaseUnreachable: the database does not answer.
+        SchemaMissing: nothing is installed there.
+    """
+    if version != 1:
+        raise UnsupportedVersion(
+            f"Unsupported PostgreSQL machine memory version: {version}", hint="Use version 1."
+        )
+    if migrate != "noop":
+        await asyncio.to_thread(migrate_schema, config.dsn(), schema=config.schema_name)
+    await shake_hands(config.dsn(), config.schema_name)
+    pool = await open_pool(
+        config.dsn(),
+        config.schema_name,
+        config.max,
+        wait_seconds=config.connection_timeout_millis / 1000,
+        idle_seconds=config.idle_timeout_millis / 1000,
+    )
+    return PostgresMachineMemory(pool, config)
+
+
+async def release_postgres_machine_memory(memory: PostgresMachineMemory) -> None:
+    """Close the memory's connections."""
+    await memory.close()
+
+
+class PostgresMachineMemory:
+    """The memory of workflows, directly in the database.
+
+    Locks carry an owner token: only the holder's ``unlock`` removes one, and a write under a lock
+    that was lost is refused. No connection is held while waiting for a lock.
+
+    Args:
+        pool: an open pool in autocommit.
+        config: see :class:`MemoryConfig`.
+    """
+
+    def __init__(self, pool: Pool, config: MemoryConfig) -> None:
+        self._pool = pool
+        self._config = config
+        self._tokens: ContextVar[dict[str, int]] = ContextVar("arvo_plpg_lock_tokens")
+
+    async def read(self, subject: str) -> StateRecord | None:
+        """Give the state of a subject; None if it has none. Tries three times."""
+        for attempt in range(3):
+            try:
+                async with self._pool.connection() as connection:
+                    state = await self._memory(connection).read_state(subject)
+                break
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                if attempt == 2:  # noqa: PLR2004 - the third of three
+                    raise
+                await asyncio.sleep(0.1 * 2**attempt)
+        return StateRecord(state.data, version=state.version) if state else None
+
+    async def write(
+        self,
+        subject: str,
+        data: Mapping[str, object],
+        previous: StateRecord | None,
+        metadata: MemoryMetadata,
+    ) -> None:
+        """Store the next state; under this context's lock on the subject, if it has one.
+
+        Raises:
+            VersionConflict: the state is no longer ``previous``.
+            LockLost: the lock has lapsed.
+        """
+        async with self._pool.connection() as connection:
+            await self._memory(connection).write_state(
+                subject,
+                data,
+                previous.version if previous else 0,
+                parent_subject=metadata.parent_subject,
+                initiator=metadata.initiator,
+                source=metadata.source,
+                lock=self._held().get(subject),
+            )
+
+    async def lock(self, subject: str) -> bool:
+        """Try to take the lock on a subject; false when it stays held by another."""
+        config = self._config.lock_config
+        wait = config.initial_delay_ms / 1000
+        for attempt in range(config.max_retries + 1):
+            async with self._pool.connection() as connection:
+                lock = await self._memory(connection).acquire_lock(
+                    subject, timedelta(milliseconds=config.ttl_ms)
+                )
+            if lock is not None:
+                self._tokens.set({**self._held(), subject: lock.token})
+                return True
+            if attempt < config.max_retries:
+                await asyncio.sleep(wait)
+                wait *= config.backoff_exponent
+        return False
+
+    async def unlock(self, subject: str) -> bool:
+        """Give the lock back; always true. Another holder's lock is never touched."""
+        held = self._held()
+        token = held.pop(subject, None)
+        self._tokens.set(held)
+        if token is not None:
+            try:
+                async with self._pool.connection() as connection:
+                    await self._memory(connection).release_lock(subject, token)
+            except psycopg.Error:
+                return True  # it lapses by itself
+        return True
+
+    async def cleanup(self, subject: str) -> None:
+        """Forget a finished workflow, if ``enable_cleanup`` is set."""
+        if self._config.enable_cleanup:
+            async with self._pool.connection() as connection:
+                await self._memory(connection).cleanup_state(subject)
+
+    async def get_subjects_by_root(self, root: str) -> list[str]:
+        """Subjects of all descendants of a root workflow."""
+        async with self._pool.connection() as connection:
+            return await self._memory(connection).subjects_by_root(root)
+
+    async def get_root_subject(self, subject: str) -> str | None:
+        """Subject of the root of a workflow's tree; None when the workflow is unknown."""
+        async with self._pool.connection() as connection:
+            return await self._memory(connection).root_subject(subject)
+
+    async def lineage(self, subject: str) -> list[Kin]:
+        """The tree of workflows that a subject belongs to."""
+        async with self._pool.connection() as connection:
+            return await self._memory(connection).lineage(subject)
+
+    async def validate_table_structure(self) -> None:
+        """Check that what is installed fits this package.
+
+        Raises:
+            SchemaError: it does not; the message says what to do.
+        """
+        await shake_hands(self._config.dsn(), self._config.schema_name)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.close()
+
+    def _held(self) -> dict[str, int]:
+        return dict(self._tokens.get({}))
+
+    def _memory(self, connection: psycopg.AsyncConnection[object]) -> Memory:
+        return Memory(connection, schema=self._config.schema_name)

@@ -1,0 +1,225 @@
+"""Rows: what the contract's functions answer, one class per row type of ``arvo_v1``.
+
+Frozen dataclasses rather than validated models: PostgreSQL has already checked the types, and a
+worker makes one of these per delivery. Durations are :class:`~datetime.timedelta`, times are aware
+:class:`~datetime.datetime`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta  # noqa: TC003 - part of the rows' run-time types
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is installed: contract version, newest migration, oldest client, name, cluster."""
+
+    contract: int
+    revision: int
+    oldest_client: int
+    installation: str
+    system_identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue and its options after a registration; ``change`` says what the call did."""
+
+    queue: str
+    change: str
+    registered: bool
+    stateful: bool
+    priority: int
+    retry_limit: int
+    retry_delay: timedelta
+    retry_backoff: bool
+    retry_delay_max: timedelta | None
+    expire_in: timedelta
+    dead_letter: str | None
+    warning_queue_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """Where an event went. ``outcome`` is queued, deferred, domained or unroutable."""
+
+    ordinal: int
+    event_id: str
+    delivery: int
+    queue: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One delivery, leased. ``lease`` is the fencing token that settle and extend want back."""
+
+    lease: int
+    delivery: int
+    queue: str
+    attempt: int
+    expires_at: datetime
+    expire_in: timedelta
+    event: dict[str, Any]
+    cause: dict[str, Any] | None
+    state: dict[str, Any] | None
+    state_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The verdict on one result; ``code`` is the SQLSTATE of a refusal or conflict."""
+
+    ordinal: int
+    lease: int | None
+    delivery: int | None
+    accepted: bool
+    outcome: str
+    code: str | None
+    detail: str | None
+    state_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """One row of an answer to ``work``: a verdict, a delivery to run, or nothing to do."""
+
+    kind: Literal["settled", "claimed", "idle"]
+    lease: int | None
+    delivery: int | None
+    outcome: str | None
+    code: str | None
+    detail: str | None
+    queue: str | None
+    attempt: int | None
+    expire_in: timedelta | None
+    event: dict[str, Any] | None
+    cause: dict[str, Any] | None
+    state: dict[str, Any] | None
+    state_version: int | None
+    wait: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """Answer to a heartbeat; ``held`` is false when the lease is lost or has nothing open."""
+
+    lease: int
+    held: bool
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The state of one workflow; a write must name ``version``."""
+
+    subject: str
+    version: int
+    data: dict[str, Any]
+    execution_status: str
+    parent_subject: str | None
+    initiator: str | None
+    source: str | None
+    created_at: datetime
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock that is held; ``token`` is its fencing token."""
+
+    subject: str
+    token: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """One workflow of a tree of workflows."""
+
+    subject: str
+    parent_subject: str | None
+    depth: int
+    execution_status: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """Live numbers of one queue."""
+
+    name: str
+    registered: bool
+    retry_limit: int
+    retry_delay: timedelta
+    retry_backoff: bool
+    retry_delay_max: timedelta | None
+    expire_in: timedelta
+    dead_letter: str | None
+    warning_queue_size: int
+    deferred_count: int
+    queued_count: int
+    active_count: int
+    dead_count: int
+    oldest_queued_at: datetime | None
+    created_on: datetime
+    updated_on: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A delivery that failed for good."""
+
+    dead: int
+    delivery: int
+    queue: str
+    dead_letter: str | None
+    event_id: str
+    event: dict[str, Any]
+    attempts: int
+    reason: str
+    error: dict[str, Any] | None
+    died_at: datetime
+    redrives: int
+    resolution: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """A dead letter that went back into its queue; ``delivery`` is None in a dry run."""
+
+    dead: int
+    event_id: str
+    delivery: int | None
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One delivery in the story of a workflow."""
+
+    subject: str
+    event_id: str
+    parent_id: str | None
+    event_type: str
+    source: str
+    queue: str
+    delivery: int
+    attempt: int
+    outcome: str
+    accepted_at: datetime
+    claimed_at: datetime | None
+    settled_at: datetime | None
+    run_time: timedelta | None
+    worker: str | None
+    error: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """What one task of maintenance did, in rows."""
+
+    task: str
+    touched: int

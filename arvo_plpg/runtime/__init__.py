@@ -1,0 +1,1 @@
+"""The worker's run time: routes, deliveries, the loop, wake-ups and heartbeats."""

@@ -1,0 +1,89 @@
+"""Heartbeat: keeps the leases of running handlers, from a thread of its own.
+
+A blocked event loop must not cost the leases of what runs in it, so this does not run in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from arvo_plpg._sync.broker import Broker
+from arvo_plpg.errors import ArvoError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+_LOG = logging.getLogger("arvo_plpg")
+
+
+class Heartbeat:
+    """Extends leases every quarter of their time.
+
+    Args:
+        dsn: the database.
+        schema: name of the installation.
+        lease: how long a lease lasts, in seconds.
+        leases: called in the thread; gives the tokens of leases with something running.
+        lost: called in the thread with a token whose lease is lost.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        schema: str,
+        lease: float,
+        leases: Callable[[], Collection[int]],
+        lost: Callable[[int], None],
+    ) -> None:
+        self._dsn = dsn
+        self._schema = schema
+        self._lease = lease
+        self._leases = leases
+        self._lost = lost
+        self._stop = threading.Event()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._thread = threading.Thread(target=self._beat, name="arvo-heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and close its connection. Blocks for a moment: call it in a thread."""
+        self._stop.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._lease / 4):
+            held = list(self._leases())
+            if not held:
+                continue
+            try:
+                self._extend(held)
+            except (psycopg.Error, ArvoError) as error:
+                _LOG.warning("heartbeat failed (%s); trying again", type(error).__name__)
+                self._close()
+        self._close()
+
+    def _extend(self, held: list[int]) -> None:
+        if self._connection is None or self._connection.broken:
+            self._connection = psycopg.connect(
+                self._dsn,
+                autocommit=True,
+                connect_timeout=max(2, int(self._lease / 4)),
+                application_name=f"{self._schema}-heartbeat",
+            )
+        broker = Broker(self._connection, schema=self._schema)
+        for answer in broker.extend(held, timedelta(seconds=self._lease)):
+            if not answer.held:
+                self._lost(answer.lease)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
