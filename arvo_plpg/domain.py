@@ -34,7 +34,7 @@ class ArvoDomain:
     """Back to where the workflow came from: the domain of the subject, or of its parent."""
 
 
-def resolve_event_domain(
+def resolve_event_domain(  # noqa: PLR0911 - one return for each symbol
     symbol: str | None,
     *,
     triggering_event: ArvoEvent,

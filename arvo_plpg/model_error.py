@@ -1,10 +1,10 @@
 """What can be wrong with an event, a subject or a contract before any database is asked.
 
-    ModelError                     everything below; a ValueError
-    ├── InvalidEventError          an attribute or the data breaks a rule
-    │   └── EventTooLargeError     the JSON text is longer than MAX_EVENT_BYTES
-    ├── InvalidSubjectError        a subject cannot be made or read
-    └── InvalidContractError       a contract, a version or a payload breaks its definition
+ModelError                     everything below; a ValueError
+├── InvalidEventError          an attribute or the data breaks a rule
+│   └── EventTooLargeError     the JSON text is longer than MAX_EVENT_BYTES
+├── InvalidSubjectError        a subject cannot be made or read
+└── InvalidContractError       a contract, a version or a payload breaks its definition
 """
 
 from __future__ import annotations

@@ -10,14 +10,16 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from arvo_plpg.model_error import InvalidSubjectError
 from arvo_plpg.pattern import DOMAIN_PATTERN, EVENT_TYPE_PATTERN, VERSION_PATTERN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_SUBJECT_BYTES: Final = 65_536
 """The longest JSON text inside a subject, in bytes, whether written or inflated."""

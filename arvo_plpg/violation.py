@@ -29,7 +29,11 @@ class ViolationError(Exception):
     is_arvo_violation_error: Final = True
 
     def __init__(
-        self, *, type: str, message: str, metadata: Mapping[str, Any] | None = None  # noqa: A002
+        self,
+        *,
+        type: str,  # noqa: A002 - the attribute's name
+        message: str,
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.type = type
         self.name = f"ViolationError<{type}>"
