@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -24,4 +26,4 @@ async def call(function: Callable[[_In], _Out | Awaitable[_Out]], argument: _In)
     result = await asyncio.to_thread(function, argument)
     if inspect.isawaitable(result):
         return await cast("Awaitable[_Out]", result)
-    return cast("_Out", result)
+    return result

@@ -269,7 +269,13 @@ class ArvoEventHandler:
 def _as_list(result: HandlerResult) -> list[Emission]:
     if result is None:
         return []
-    return [result] if isinstance(result, Emission) else list(result)
+    emissions = [result] if isinstance(result, Emission) else list(result)
+    for emission in emissions:
+        if not isinstance(emission, Emission):
+            raise TypeError(
+                f"a handler's function gives Emission objects, not {type(emission).__name__}"
+            )
+    return emissions
 
 
 def create_arvo_event_handler(
