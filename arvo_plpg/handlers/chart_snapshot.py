@@ -87,8 +87,15 @@ def history_value(chart: ArvoStateChart) -> dict[str, list[str]]:
 
 
 def restore_history(chart: ArvoStateChart, stored: dict[str, list[str]]) -> None:
-    """Give a chart back what its history states remember."""
+    """Give a chart back what its history states remember.
+
+    Raises:
+        ConfigViolation: the chart has no such state.
+    """
     by_id = {state.id: state for state in chart.states_map.values()}
+    unknown = [id_ for ids in stored.values() for id_ in ids if id_ not in by_id]
+    if unknown:
+        raise ConfigViolation(f"The stored history names states that are no more: {unknown}")
     chart.history_values = {key: [by_id[id_] for id_ in ids] for key, ids in stored.items()}
 
 
@@ -109,28 +116,29 @@ def _described(state: State) -> dict[str, Any]:
         described["type"] = "final"
     elif state.parallel:
         described["type"] = "parallel"
-    transitions: dict[str, Any] = {}
-    always = []
-    for transition in state.transitions:
-        if transition.initial:
-            continue
-        target = transition.target
-        arrow = {} if target is None else {"target": target.id}
-        for event in str(transition.event or "").split():
-            seen = transitions.get(event)
-            transitions[event] = arrow if seen is None else [*_listed(seen), arrow]
-        if transition.is_eventless:
-            always.append(arrow)
-    if transitions:
-        described["on"] = transitions
-    if always:
-        described["always"] = always
+    described |= _arrows(state)
     if state.states:
         inner = _children(state.states)
         if state.parallel:
             del inner["initial"]
         described |= inner
     return described
+
+
+def _arrows(state: State) -> dict[str, Any]:
+    """Describe the transitions out of a state: ``on`` events, and ``always``."""
+    on: dict[str, Any] = {}
+    always = []
+    for transition in state.transitions:
+        if transition.initial:
+            continue
+        target = transition.target
+        arrow = {} if target is None else {"target": target.id}
+        if transition.is_eventless:
+            always.append(arrow)
+        for event in str(transition.event or "").split():
+            on[event] = [*_listed(on[event]), arrow] if event in on else arrow
+    return ({"on": on} if on else {}) | ({"always": always} if always else {})
 
 
 def _listed(value: Any) -> list[Any]:  # noqa: ANN401

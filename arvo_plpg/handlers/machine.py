@@ -128,7 +128,8 @@ class ArvoMachine:
                 f"Chart '{name}' has delayed events ({', '.join(delayed)}); dispatch a deferred "
                 "event instead, nothing runs between two events"
             )
-        return isinstance(probe._engine, AsyncEngine)  # noqa: SLF001 - as above
+        engine: object = probe._engine  # noqa: SLF001 - as above
+        return isinstance(engine, AsyncEngine)
 
 
 def _json_copy(value: object) -> dict[str, Any]:
