@@ -9,7 +9,6 @@ from statemachine import State
 
 from arvo_plpg.contract import create_arvo_orchestrator_contract
 from arvo_plpg.demo.calculator import ADD_CONTRACT, PRODUCT_CONTRACT
-from arvo_plpg.event import ArvoEvent
 from arvo_plpg.handlers.chart import ArvoStateChart
 from arvo_plpg.handlers.emission import Emission
 from arvo_plpg.handlers.machine import create_arvo_machine
@@ -17,6 +16,7 @@ from arvo_plpg.handlers.orchestrator import ArvoOrchestrator, create_arvo_orches
 from arvo_plpg.schema import SystemErrorData
 
 if TYPE_CHECKING:
+    from arvo_plpg.event import ArvoEvent
     from arvo_plpg.machine_memory import MachineMemory
 
 

@@ -39,7 +39,7 @@ class MachineStep:
     @property
     def finished(self) -> bool:
         """Whether the machine is in a final state."""
-        return self.snapshot["status"] == "done"
+        return bool(self.snapshot["status"] == "done")
 
 
 class ArvoMachine:
