@@ -369,8 +369,8 @@ def create_arvo_event(
 ) -> ArvoEvent:
     """Make an event, with the defaults of section 1.1 of the semantics.
 
-    ``source``, ``subject``, ``to``, ``dataschema``, ``redirectto`` and ``parentid`` are
-    percent-encoded unless they already are. Empty ones count as not given.
+    ``source``, ``subject``, ``to``, ``dataschema`` and ``redirectto`` are percent-encoded unless
+    they already are. Empty optional ones count as not given.
 
     Args:
         source: who produces the event.
@@ -423,7 +423,7 @@ def create_arvo_event(
         "executionunits": executionunits,
         "traceparent": traceparent,
         "tracestate": tracestate,
-        "parentid": _encoded(parentid) or None,
+        "parentid": parentid or None,
         "domain": domain,
     }
     if extensions:

@@ -105,7 +105,7 @@ def test_copies_and_pickles_are_equal():
     assert event != "text"
 
 
-@pytest.mark.parametrize("missing", sorted(set(ARVO_ATTRIBUTES) - {"to"}) + ["dataschema"])
+@pytest.mark.parametrize("missing", [*sorted(set(ARVO_ATTRIBUTES) - {"to"}), "dataschema"])
 def test_a_missing_nullable_key_reads_null(missing):
     event = flat()
     del event[missing]

@@ -158,7 +158,7 @@ async def test_a_result_that_is_no_emission_is_an_error_that_says_so():
 
 
 async def test_violations_of_any_make_pass_through():
-    class Own(ViolationError):
+    class Own(ViolationError):  # noqa: N818
         def __init__(self):
             super().__init__(type="Own", message="later")
 
@@ -179,6 +179,7 @@ async def test_an_incomplete_lookalike_is_an_error():
     class Half(Exception):  # noqa: N818
         is_arvo_violation_error = True
         type = ""
+        name = message = "x"
 
     def fail(_):
         raise Half

@@ -1,5 +1,6 @@
 import json
 import threading
+from typing import ClassVar
 
 import pytest
 from pydantic import BaseModel
@@ -120,7 +121,9 @@ async def test_a_finished_machine_emits_nothing_more(memory):
     await handler.execute(event)
     await handler.execute(answer(RIGHT, event))
     await handler.execute(answer(LEFT, event))
+    state = memory.record(event.subject)["state"]
     assert await handler.execute(answer(LEFT, event)) == []
+    assert memory.record(event.subject)["state"] == state
     assert memory.stored[event.subject][1] == 4
 
 
@@ -136,7 +139,7 @@ async def test_an_event_without_transition_changes_only_the_version(memory):
 
 
 class AsyncChart(ArvoStateChart):
-    threads = []
+    threads: ClassVar = []
 
     ask = State(initial=True)
     end = State(final=True)
@@ -154,6 +157,7 @@ class AsyncChart(ArvoStateChart):
 
 
 async def test_callbacks_may_be_async(memory):
+    AsyncChart.threads.clear()
     handler = orchestrator(AsyncChart, memory)
     event = started()
     [asked] = await handler.execute(event)

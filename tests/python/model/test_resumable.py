@@ -15,7 +15,12 @@ from arvo_plpg import (
     create_arvo_resumable,
 )
 from arvo_plpg.demo.average import AVERAGE_CONTRACT
-from arvo_plpg.demo.calculator import ADD_CONTRACT, PRODUCT_CONTRACT, create_product_handler
+from arvo_plpg.demo.calculator import (
+    ADD_CONTRACT,
+    PRODUCT_CONTRACT,
+    create_add_handler,
+    create_product_handler,
+)
 from arvo_plpg.demo.human_approval import HUMAN_APPROVAL_CONTRACT
 from arvo_plpg.demo.weighted_average import (
     WEIGHTED_AVERAGE_CONTRACT,
@@ -114,6 +119,27 @@ async def test_answers_come_in_the_order_of_the_questions(memory):
     [answers] = seen[-1].collected_events.values()
     assert [answer.data["result"] for answer in answers] == [1, 2]
     assert [step.awaiting for step in seen] == [0, 1, 0]
+
+
+async def test_an_answer_finds_its_question_whatever_the_id(memory):
+    seen = []
+
+    def function(step):
+        seen.append(step.awaiting)
+        wish = Emission(
+            type="com.calculator.add", data={"numbers": [1]}, id="order 1 é%20", executionunits=0
+        )
+        return ResumableResult(services=[wish]) if step.input else None
+
+    handler = resumable(function, memory)
+    [asked] = await handler.execute(started())
+    assert asked.id == "order 1 é%20"
+    [answer] = await create_add_handler().execute(asked)
+    await handler.execute(answer)
+    assert seen == [0, 0]
+    assert answer.parentid == asked.id
+    filed = memory.record(asked.subject)["events"]["expected"]
+    assert filed == {asked.id: [answer.to_dict()]}
 
 
 async def test_the_context_stays_unless_it_is_given_anew(memory):

@@ -1,6 +1,7 @@
 import base64
 import gzip
 import json
+import tracemalloc
 import zlib
 
 import pytest
@@ -158,8 +159,14 @@ def test_gzip_is_read_and_raw_deflate_is_not():
 def test_a_decompression_bomb_is_refused():
     bomb = packed(b'{"a":"' + b"x" * 50_000_000)
     assert len(bomb) < MAX_SUBJECT_BYTES * 2
-    with pytest.raises(InvalidSubjectError, match="inflates to more than"):
-        ArvoOrchestrationSubject.parse(bomb)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidSubjectError, match="inflates to more than"):
+            ArvoOrchestrationSubject.parse(bomb)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * MAX_SUBJECT_BYTES
     with pytest.raises(InvalidSubjectError, match="longer than"):
         ArvoOrchestrationSubject.parse("A" * (MAX_SUBJECT_BYTES * 2 + 1))
 
@@ -179,8 +186,9 @@ def test_packed_garbage_is_a_typed_error(text):
 
 def test_a_cut_off_stream_is_refused():
     whole = base64.b64decode(packed(json.dumps(content())))
-    cut = base64.b64encode(whole[:-6]).decode()
-    assert not ArvoOrchestrationSubject.is_valid(cut)
+    for missing in (2, 6, 20):
+        cut = base64.b64encode(whole[:-missing]).decode()
+        assert not ArvoOrchestrationSubject.is_valid(cut)
 
 
 @given(
