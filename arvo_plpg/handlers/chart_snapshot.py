@@ -63,6 +63,11 @@ def active_ids(value: StateValue | None) -> list[str]:
     return [id_ for key, inner in value.items() for id_ in (key, *active_ids(inner))]
 
 
+def state_ids(states: Iterable[State]) -> list[str]:
+    """Give the ids of states and of all states inside them."""
+    return [id_ for state in states for id_ in (state.id, *state_ids(state.states))]
+
+
 def configuration_of(chart: type[ArvoStateChart], value: StateValue | None) -> Any:  # noqa: ANN401
     """Give what python-statemachine keeps as the active states for a stored value.
 

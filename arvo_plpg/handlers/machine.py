@@ -16,6 +16,7 @@ from arvo_plpg.handlers.chart_snapshot import (
     definition_text,
     history_value,
     restore_history,
+    state_ids,
     state_value,
 )
 from arvo_plpg.handlers.service_contracts import ServiceContracts
@@ -113,6 +114,13 @@ class ArvoMachine:
     def _check(self) -> bool:
         """Refuse what cannot outlive a step, and find out which engine the chart needs."""
         name = self.chart.__name__
+        ids = state_ids(self.chart.states)
+        repeated = sorted({id_ for id_ in ids if ids.count(id_) > 1})
+        if repeated:
+            raise ConfigViolation(
+                f"Chart '{name}' has several states named {', '.join(repeated)}; "
+                "python-statemachine knows a state by its name alone, so give each its own"
+            )
         first = next(iter(self.chart.states_map))
         probe = self.chart(model=ChartModel({}, first))
         registry = probe._callbacks  # noqa: SLF001 - the library tells in no other way

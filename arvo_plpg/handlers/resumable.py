@@ -218,8 +218,11 @@ def _with_answer(
     if expected is None:
         return None
     filed: dict[str, list[dict[str, Any]]] = thaw(expected)
-    if event.parentid is not None and event.parentid in filed:
-        filed[event.parentid].append(event.to_dict())
+    answers = filed.get(event.parentid or "")
+    if answers is not None and not any(
+        answer["id"] == event.id and answer["source"] == event.source for answer in answers
+    ):
+        answers.append(event.to_dict())
     return filed
 
 

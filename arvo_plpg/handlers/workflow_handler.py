@@ -290,7 +290,7 @@ class WorkflowHandler(ABC):
             return ArvoOrchestrationSubject.parse(event.subject)
         except InvalidSubjectError as error:
             raise ExecutionViolation(
-                f"Invalid event (id={event.id}) subject format. Expected an "
+                f"Invalid event (id={_one_line(event.id)}) subject format. Expected an "
                 f"ArvoOrchestrationSubject but received '{event.subject}'. The subject must follow "
                 "the format specified by ArvoOrchestrationSubject schema"
             ) from error
@@ -387,7 +387,12 @@ def _emitted_before(state: StateRecord, event: ArvoEvent) -> list[ArvoEvent] | N
     consumed = events.get("consumed") or {}
     if consumed.get("id") != event.id or consumed.get("source") != event.source:
         return None
-    return [ArvoEvent.from_dict(produced) for produced in events.get("produced") or ()]
+    return [ArvoEvent.from_trusted_dict(produced) for produced in events.get("produced") or ()]
+
+
+def _one_line(text: str) -> str:
+    """Give a text of strangers as it is, or escaped where it could forge a line of a log."""
+    return text if text.isprintable() else ascii(text)
 
 
 def _ignore(span: Span, event: ArvoEvent, reason: str) -> None:

@@ -273,6 +273,25 @@ def test_invocations_and_delays_are_refused():
         orchestrator(Delayed)
 
 
+def test_states_of_one_name_are_refused():
+    class Twins(ArvoStateChart):
+        class work(State.Parallel):  # noqa: N801
+            class left(State.Compound):  # noqa: N801
+                asked = State(initial=True)
+                left_done = State(final=True)
+                asked.to(left_done, event="evt.left.job.success")
+
+            class right(State.Compound):  # noqa: N801
+                asked = State(initial=True)
+                asked.to.itself(event="evt.right.job.success")
+
+        end = State(final=True)
+        work.to(end, event="evt.go.on.then")
+
+    with pytest.raises(ConfigViolation, match="several states named asked"):
+        orchestrator(Twins)
+
+
 def test_locking_depends_on_parallel_states_and_answers():
     assert not create_average_workflow().requires_resource_locking
     assert orchestrator(AsyncChart, requires_resource_locking=True).requires_resource_locking

@@ -121,6 +121,21 @@ async def test_answers_come_in_the_order_of_the_questions(memory):
     assert [step.awaiting for step in seen] == [0, 1, 0]
 
 
+async def test_an_answer_that_comes_twice_is_collected_once(memory):
+    seen = []
+
+    def function(step):
+        seen.append(sum(len(answers) for answers in step.collected_events.values()))
+        return ResumableResult(services=[ADD, ADD, ADD]) if step.input else None
+
+    handler = resumable(function, memory)
+    first, second, _ = await handler.execute(started())
+    answers = [answer_to(first), answer_to(second)]
+    for answer in (answers[0], answers[1], answers[0]):
+        await handler.execute(answer)
+    assert seen == [0, 1, 2, 2]
+
+
 async def test_an_answer_finds_its_question_whatever_the_id(memory):
     seen = []
 

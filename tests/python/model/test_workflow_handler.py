@@ -96,6 +96,13 @@ async def test_golden_bad_init_data(sample, memory):
     assert memory.stored == {}
 
 
+async def test_an_id_cannot_forge_a_line_of_a_log(memory):
+    event = changed(started(), subject="plain-subject", id="a\nERROR forged")
+    with pytest.raises(ExecutionViolation) as refused:
+        await create_average_workflow(memory).execute(event)
+    assert "\n" not in refused.value.message
+
+
 @pytest.mark.parametrize(
     ("name", "failing", "calls"),
     [
