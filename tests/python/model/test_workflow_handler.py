@@ -283,8 +283,14 @@ async def test_an_answer_that_does_not_fit_is_a_violation(memory, changes, kind)
 
 
 async def test_an_init_event_of_an_unknown_version_fails_a_resumable_for_good(memory):
-    event = changed(started(), dataschema="#/org/amas/calculator/average/7.0.0")
+    event = changed(
+        started(),
+        dataschema="#/org/amas/calculator/average/7.0.0",
+        data={"numbers": [1, 2], "parentSubject$$": 5},
+    )
     [error] = await workflow(lambda _: None, memory).execute(event)
+    assert memory.metadata[-1].parent_subject is None
+    assert error.subject == event.subject
     assert "7.0.0" in error.data["errorMessage"]
     assert memory.record(event.subject)["executionStatus"] == "failure"
 
