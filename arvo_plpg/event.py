@@ -160,7 +160,7 @@ class ArvoEvent(BaseModel):
         extensions: CloudEvents extension attributes of the user.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
 
     id: _Text
     source: _Uri

@@ -36,7 +36,7 @@ _Name = Annotated[str, StringConstraints(pattern=EVENT_TYPE_PATTERN)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", hide_input_in_errors=True)
 
 
 class SubjectOrchestrator(_Part):
