@@ -1,0 +1,1 @@
+"""Two example workflows, which ``python -m arvo_plpg demo`` runs."""

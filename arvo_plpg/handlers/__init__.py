@@ -1,0 +1,1 @@
+"""The three kinds of handlers: stateless, resumable, and state machine."""
