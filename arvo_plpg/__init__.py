@@ -47,7 +47,7 @@ from arvo_plpg.model_error import (
     InvalidSubjectError,
     ModelError,
 )
-from arvo_plpg.schema import SystemErrorData
+from arvo_plpg.payload import SystemErrorData
 from arvo_plpg.subject import ArvoOrchestrationSubject, SubjectContent
 from arvo_plpg.violation import (
     ConfigViolation,

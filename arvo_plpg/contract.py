@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypedDict, Type
 from arvo_plpg.dataschema import DataSchema
 from arvo_plpg.model_error import InvalidContractError
 from arvo_plpg.pattern import is_domain, is_event_type, is_version, version_key
-from arvo_plpg.schema import (
+from arvo_plpg.payload import (
     SYSTEM_ERROR_SCHEMA,
     OrchestratorInitSchema,
     Schema,

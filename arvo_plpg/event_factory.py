@@ -12,7 +12,7 @@ from arvo_plpg.contract import VersionedContract, VersionedOrchestratorContract
 from arvo_plpg.error_record import ErrorRecord
 from arvo_plpg.event import ArvoEvent, create_arvo_event
 from arvo_plpg.model_error import InvalidContractError
-from arvo_plpg.schema import PARENT_SUBJECT, Schema, SchemaMismatchError
+from arvo_plpg.payload import PARENT_SUBJECT, Schema, SchemaMismatchError
 from arvo_plpg.subject import ArvoOrchestrationSubject
 
 if TYPE_CHECKING:

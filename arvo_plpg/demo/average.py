@@ -13,7 +13,7 @@ from arvo_plpg.handlers.chart import ArvoStateChart
 from arvo_plpg.handlers.emission import Emission
 from arvo_plpg.handlers.machine import create_arvo_machine
 from arvo_plpg.handlers.orchestrator import ArvoOrchestrator, create_arvo_orchestrator
-from arvo_plpg.schema import SystemErrorData
+from arvo_plpg.payload import SystemErrorData
 
 if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent

@@ -9,7 +9,7 @@ from arvo_plpg.contract import VersionedContract, VersionedOrchestratorContract
 from arvo_plpg.domain import ArvoDomain, resolve_event_domains
 from arvo_plpg.event import ArvoEvent, create_arvo_event
 from arvo_plpg.model_error import InvalidSubjectError, ModelError
-from arvo_plpg.schema import PARENT_SUBJECT, Schema, SchemaMismatchError
+from arvo_plpg.payload import PARENT_SUBJECT, Schema, SchemaMismatchError
 from arvo_plpg.subject import ArvoOrchestrationSubject, SubjectContent
 from arvo_plpg.violation import ContractViolation, ExecutionViolation
 

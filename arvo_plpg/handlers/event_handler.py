@@ -16,7 +16,7 @@ from arvo_plpg.handlers.callback import call
 from arvo_plpg.handlers.emission import Emission
 from arvo_plpg.handlers.handler_span import InheritFrom, handler_span, record_outcome, warn
 from arvo_plpg.model_error import InvalidContractError, ModelError
-from arvo_plpg.schema import SchemaMismatchError
+from arvo_plpg.payload import SchemaMismatchError
 from arvo_plpg.trace_context import TraceHeaders, span_headers
 from arvo_plpg.violation import ConfigViolation, ContractViolation, is_violation_error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from arvo_plpg.dataschema import parse_dataschema
-from arvo_plpg.schema import Schema, SchemaMismatchError
+from arvo_plpg.payload import Schema, SchemaMismatchError
 from arvo_plpg.violation import ConfigViolation, ContractViolation
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from arvo_plpg.handlers.emission_builder import EmissionBuilder, EmissionDomains
 from arvo_plpg.handlers.handler_span import InheritFrom, handler_span, record_outcome, warn
 from arvo_plpg.machine_memory import MachineMemory, MemoryMetadata, StateRecord
 from arvo_plpg.model_error import InvalidSubjectError
-from arvo_plpg.schema import PARENT_SUBJECT
+from arvo_plpg.payload import PARENT_SUBJECT
 from arvo_plpg.subject import ArvoOrchestrationSubject, SubjectContent
 from arvo_plpg.trace_context import TraceHeaders, span_headers
 from arvo_plpg.violation import (

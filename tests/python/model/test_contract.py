@@ -12,7 +12,7 @@ from arvo_plpg import (
 )
 from arvo_plpg.demo.average import AVERAGE_CONTRACT
 from arvo_plpg.demo.calculator import ADD_CONTRACT, PRODUCT_CONTRACT
-from arvo_plpg.schema import Schema, SchemaMismatchError
+from arvo_plpg.payload import Schema, SchemaMismatchError
 
 
 class Thing(BaseModel):
