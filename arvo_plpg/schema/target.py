@@ -1,0 +1,93 @@
+"""Where to connect, and how to say so without the password."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from arvo_plpg.errors import DatabaseUnreachable
+
+if TYPE_CHECKING:
+    from psycopg.abc import Params
+
+CONNECT_TIMEOUT = 10
+"""Seconds until a server that does not answer is given up, unless the DSN says otherwise."""
+
+_DRIVER = re.compile(r"^(?:postgres(?:ql)?\+[a-z0-9]+|postgres)://")
+
+
+class QuietCursor(psycopg.Cursor[Any]):
+    """A cursor that hides that there are rows, so that yoyo does not print them."""
+
+    @property
+    def description(self) -> None:
+        """Always None; rows can still be fetched."""
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One database.
+
+    Args:
+        conninfo: A libpq connection string without driver names.
+    """
+
+    conninfo: str
+
+    @classmethod
+    def parse(cls, dsn: str) -> Target:
+        """Read a DSN: a URI (also with a driver, ``postgresql+psycopg://``) or ``key=value``.
+
+        Raises:
+            DatabaseUnreachable: It cannot be read. The message does not repeat it: what
+                cannot be read may be a password.
+        """
+        try:
+            given = conninfo_to_dict(_DRIVER.sub("postgresql://", dsn))
+        except psycopg.ProgrammingError:
+            raise DatabaseUnreachable(
+                "the connection string cannot be read",
+                hint="Write postgresql://user:password@host:5432/database; "
+                "special characters in it must be percent-encoded.",
+            ) from None
+        if "connect_timeout" not in given and "PGCONNECT_TIMEOUT" not in os.environ:
+            given["connect_timeout"] = CONNECT_TIMEOUT
+        return cls(make_conninfo("", **given))
+
+    def connect(self, purpose: str) -> psycopg.Connection[Any]:
+        """Open a connection in autocommit mode.
+
+        Args:
+            purpose: What it is for; seen in ``pg_stat_activity.application_name``.
+
+        Raises:
+            DatabaseUnreachable: No answer, no such database, or not let in.
+        """
+        try:
+            return psycopg.connect(
+                self.conninfo, autocommit=True, fallback_application_name=purpose
+            )
+        except psycopg.Error as error:
+            reason = self.scrub(str(error)).strip()
+        raise DatabaseUnreachable(
+            "cannot connect to the database",
+            detail=reason,
+            hint="Check the DSN, that the server runs, and that it lets this user in.",
+        ) from None
+
+    def scrub(self, text: str) -> str:
+        """Return the text without the password of this target."""
+        password = conninfo_to_dict(self.conninfo).get("password")
+        return text.replace(str(password), "***") if password else text
+
+
+def fetch_value(conn: psycopg.Connection[Any], query: str, params: Params | None = None) -> Any:  # noqa: ANN401
+    """Return the first column of the first row; None when there is no row."""
+    row = conn.execute(query, params).fetchone()
+    return row[0] if row else None
