@@ -34,7 +34,7 @@ BEGIN
             GRANT arvo_owner TO CURRENT_USER;
         END IF;
     ELSIF NOT pg_has_role(current_user, 'arvo_owner', 'SET') THEN
-        EXECUTE 'GRANT arvo_owner TO CURRENT_USER WITH INHERIT TRUE, SET TRUE';
+        EXECUTE format('GRANT %I TO CURRENT_USER WITH INHERIT TRUE, SET TRUE', 'arvo_owner');
     END IF;
 END;
 $membership$;
@@ -43,7 +43,7 @@ $membership$;
 DO $database$
 BEGIN
     IF NOT has_database_privilege('arvo_owner', current_database(), 'CREATE') THEN
-        EXECUTE format('GRANT CREATE ON DATABASE %I TO arvo_owner', current_database());
+        EXECUTE format('GRANT CREATE ON DATABASE %I TO %I', current_database(), 'arvo_owner');
     END IF;
 END;
 $database$;

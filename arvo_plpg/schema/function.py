@@ -133,8 +133,7 @@ class _Head:
         ("LEAKPROOF", "leakproof", True),
     )
     _CLAUSES = frozenset(
-        "LANGUAGE IMMUTABLE STABLE VOLATILE STRICT LEAKPROOF SECURITY PARALLEL COST ROWS SET AS "
-        "CALLED RETURNS NOT".split()
+        ["LANGUAGE", "IMMUTABLE", "STABLE", "VOLATILE", "STRICT", "LEAKPROOF", "SECURITY", "PARALLEL", "COST", "ROWS", "SET", "AS", "CALLED", "RETURNS", "NOT"]
     )
     _PARALLEL = {"SAFE": "s", "RESTRICTED": "r", "UNSAFE": "u"}  # noqa: RUF012
 

@@ -69,7 +69,7 @@ def ground_statements(conn: psycopg.Connection[Any], names: Names) -> list[str]:
                 if conn.info.server_version >= _SET_OPTION_SINCE
                 else ""
             )
-            grant = sql.SQL("GRANT {} TO {}" + options + ";")  # noqa: S608
+            grant = sql.SQL("GRANT {} TO {}" + options + ";")
             lacking.append(grant.format(sql.Identifier(names.owner), user).as_string(conn))
     known = fetch_value(conn, "SELECT to_regrole(quote_ident(%s)) IS NOT NULL", (creator,))
     query = "SELECT has_database_privilege(%s, current_database(), 'CREATE')"

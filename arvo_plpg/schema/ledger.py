@@ -56,9 +56,7 @@ class Ledger:
             )
 
 
-def read_ledger(
-    conn: psycopg.Connection[Any], schema: str, *, roles: bool | None = None
-) -> Ledger:
+def read_ledger(conn: psycopg.Connection[Any], schema: str, *, roles: bool | None = None) -> Ledger:
     """Read the state of a name.
 
     Args:

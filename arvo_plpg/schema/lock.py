@@ -88,6 +88,8 @@ def _holder(conn: psycopg.Connection[Any], key: int) -> str:
     if row is None:
         return "its holder has just left"
     pid, user, name, address, since, state = row
-    return f"held by pid {pid}, user {user!r} from {address or 'a local socket'}, " + (
+    place = address or "a local socket"
+    return (
+        f"held by pid {pid}, user {user!r} from {place}, "
         f"program {name!r}, connected since {since}, {state}"
     )
