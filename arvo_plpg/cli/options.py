@@ -12,7 +12,7 @@ from arvo_plpg.schema.lock import WAIT
 from arvo_plpg.schema.names import ORIGIN, Names
 
 if TYPE_CHECKING:
-    Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+    Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 
 class _Dsn(argparse.Action):

@@ -138,9 +138,9 @@ class ArvoBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has n
             with self._row_lock(timeout):
                 yield
             return
-        with run_lock(self.connection, self._place.names.schema, max(timeout, WAIT)):
-            with self._row_lock(timeout):
-                yield
+        run = run_lock(self.connection, self._place.names.schema, max(timeout, WAIT))
+        with run, self._row_lock(timeout):
+            yield
 
     @contextmanager
     def _row_lock(self, timeout: float) -> Iterator[None]:

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from psycopg.abc import Query
 
 _TYPES = frozenset(
-    ["text", "character", "varying", "name", "integer", "int", "bigint", "smallint", "numeric", "real", "double", "precision", "boolean", "bool", "json", "jsonb", "uuid", "bytea", "date", "time", "timestamp", "timestamptz", "interval", "with", "without", "zone", "xid8"]
+    {
+        *("bigint", "bool", "boolean", "bytea", "character", "date", "double", "int", "integer"),
+        *("interval", "json", "jsonb", "name", "numeric", "precision", "real", "smallint", "text"),
+        *("time", "timestamp", "timestamptz", "uuid", "varying", "with", "without", "xid8", "zone"),
+    }
 )
 _CONSTANTS = frozenset({"NULL", "TRUE", "FALSE", "ARRAY"})
 _SYMBOLS = frozenset("()[],:+-")

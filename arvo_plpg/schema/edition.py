@@ -148,15 +148,14 @@ def _without_role(statement: Statement) -> str:
         return text
     words = statement.words
     match words:
-        case ["GRANT" | "REVOKE", *rest] if "PUBLIC" not in rest:
+        case ["GRANT" | "REVOKE", *rest] | ["ALTER", "DEFAULT", *rest] if "PUBLIC" not in rest:
             return ""
-        case ["SET", "LOCAL" | "SESSION", "ROLE", *_] | ["SET", "ROLE", *_]:
-            return ""
-        case ["ALTER", "DEFAULT", "PRIVILEGES", *rest] if "PUBLIC" not in rest:
-            return ""
-        case ["COMMENT", "ON", "ROLE", *_]:
-            return ""
-        case ["ALTER", *_, "OWNER", "TO", _]:
+        case (
+            ["SET", "LOCAL" | "SESSION", "ROLE", *_]
+            | ["SET", "ROLE", *_]
+            | ["COMMENT", "ON", "ROLE", *_]
+            | ["ALTER", *_, "OWNER", "TO", _]
+        ):
             return ""
         case ["CREATE", "SCHEMA", *_]:
             return re.sub(r"\s+AUTHORIZATION\s+\w+", "", text, flags=re.IGNORECASE)

@@ -17,6 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MODES = frozenset({"IN", "VARIADIC"})
+_PARALLEL = {"SAFE": "s", "RESTRICTED": "r", "UNSAFE": "u"}
+_FLAGS: dict[str, tuple[str, str | bool]] = {
+    "IMMUTABLE": ("volatility", "i"),
+    "STABLE": ("volatility", "s"),
+    "VOLATILE": ("volatility", "v"),
+    "STRICT": ("strict", True),
+    "LEAKPROOF": ("leakproof", True),
+}
+_CLAUSES = frozenset(
+    {
+        *_FLAGS,
+        *("AS", "COST", "LANGUAGE", "PARALLEL", "RETURNS", "ROWS", "SECURITY", "SET"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +139,6 @@ def written(tokens: Sequence[Token]) -> str:
 class _Head:
     """The CREATE statement, read from left to right."""
 
-    _FLAGS = (
-        ("IMMUTABLE", "volatility", "i"),
-        ("STABLE", "volatility", "s"),
-        ("VOLATILE", "volatility", "v"),
-        ("STRICT", "strict", True),
-        ("LEAKPROOF", "leakproof", True),
-    )
-    _CLAUSES = frozenset(
-        ["LANGUAGE", "IMMUTABLE", "STABLE", "VOLATILE", "STRICT", "LEAKPROOF", "SECURITY", "PARALLEL", "COST", "ROWS", "SET", "AS", "CALLED", "RETURNS", "NOT"]
-    )
-    _PARALLEL = {"SAFE": "s", "RESTRICTED": "r", "UNSAFE": "u"}  # noqa: RUF012
-
     def __init__(self, statement: Statement, function: Function) -> None:
         self.tokens = [t for t in statement.tokens if t.kind is not Kind.COMMENT]
         self.function = function
@@ -183,27 +185,24 @@ class _Head:
 
     def clause(self, token: Token) -> None:
         function = self.function
-        for keyword, attribute, value in self._FLAGS:
-            if token.keyword == keyword:
-                setattr(function, attribute, value)
-                return
         match token.keyword:
             case "RETURNS":
                 self.returns()
+            case "SET":
+                self.setting()
+            case "AS":
+                self.body()
             case "LANGUAGE":
                 function.language = self.take().value
             case "SECURITY":
                 function.definer = self.take().keyword == "DEFINER"
             case "PARALLEL":
-                function.parallel = self._PARALLEL[self.take().keyword]
-            case "COST":
-                function.cost = float(self.take().text)
-            case "ROWS":
-                function.rows = float(self.take().text)
-            case "SET":
-                self.setting()
-            case "AS":
-                self.body()
+                function.parallel = _PARALLEL[self.take().keyword]
+            case "COST" | "ROWS":
+                setattr(function, token.text.lower(), float(self.take().text))
+            case keyword if keyword in _FLAGS:
+                attribute, value = _FLAGS[keyword]
+                setattr(function, attribute, value)
             case _:
                 raise _unreadable(self.tokens[self.at - 1 :], "clause is not of the house's form")
 
@@ -234,7 +233,7 @@ class _Head:
         start = self.at
         while True:
             token = self.tokens[self.at]
-            if token.keyword in self._CLAUSES or token.text == ";":
+            if token.keyword in _CLAUSES or token.text == ";":
                 break
             self.at += 1
         found = self.tokens[start : self.at]

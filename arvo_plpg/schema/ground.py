@@ -60,9 +60,11 @@ def ground_statements(conn: psycopg.Connection[Any], names: Names) -> list[str]:
     creator = fetch_value(conn, "SELECT current_user")
     if names.roles:
         creator = names.owner
-        for role in names.all_roles:
-            if fetch_value(conn, "SELECT to_regrole(%s) IS NULL", (role,)):
-                lacking.append(f"CREATE ROLE {role} NOLOGIN;")
+        lacking += [
+            f"CREATE ROLE {role} NOLOGIN;"
+            for role in names.all_roles
+            if fetch_value(conn, "SELECT to_regrole(%s) IS NULL", (role,))
+        ]
         if not _may_become(conn, names.owner):
             options = (
                 " WITH INHERIT TRUE, SET TRUE"
