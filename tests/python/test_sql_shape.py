@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import seal
 from shape import shape_faults
@@ -56,11 +58,11 @@ def test_the_good_example_is_good():
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("OR REPLACE ", "", "house's form|does not begin|is not CREATE OR REPLACE"),
+        ("OR REPLACE ", "", "is not CREATE OR REPLACE"),
         ("FUNCTION arvo_v1.take(\n", "FUNCTION arvo_v1.give(\n", "the path says"),
         ("SET search_path = pg_catalog, pg_temp\n", "", "lacks SET search_path"),
         ("pg_catalog, pg_temp", "pg_catalog, public", "lacks SET search_path"),
-        ("REVOKE ALL ON FUNCTION arvo_v1.take(text, interval) FROM PUBLIC;\n", "", "must be CREATE"),
+        ("REVOKE ALL ON FUNCTION arvo_v1.take(text, interval) FROM PUBLIC;", "", "must be CR"),
         ("(text, interval) FROM PUBLIC", "(text) FROM PUBLIC", "another function"),
         ("USING ERRCODE = 'RV001'", "USING HINT = 'none'", "without ERRCODE"),
         ("'RV001'", "'RV000'", "without ERRCODE"),
@@ -73,15 +75,13 @@ def test_the_good_example_is_good():
         ("p_queue text", "queue text", "must begin with p_"),
         ("TO arvo_worker", "TO joe", "roles that are not ours"),
         ("TO arvo_worker", "TO arvo_worker WITH GRANT OPTION", "without grant option"),
-        ("AS $take$", "AS $body$", "dollar tag|syntax"),
+        ("$take$", "$body$", "dollar tag"),
         ("RETURN 1;", "RETURN 1", "syntax error"),
         ("    p_queue text,", "    OUT p_queue text,", "house's form|of the form"),
         ("RETURNS bigint", "RETURNS TABLE (id bigint)", "house's form"),
     ],
 )  # fmt: skip
 def test_each_rule_notices(old, new, fault):
-    import re
-
     assert old in GOOD
     faults = shape_faults("arvo_v1.take", GOOD.replace(old, new))
     assert any(re.search(fault, found) for found in faults), faults

@@ -32,14 +32,9 @@ def server():
         user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
     data = folder / "data"
-    subprocess.run(
-        [binaries / "initdb", "-D", data, *["-U", "postgres", "-A", "trust", "-E", "UTF8"]]
-        + ["--locale=C.UTF-8", "--no-sync", "--no-instructions"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        cwd="/",
-        **user,
-    )
+    make = [binaries / "initdb", "-D", data, *["-U", "postgres", "-A", "trust", "-E", "UTF8"]]
+    make += ["--locale=C.UTF-8", "--no-sync", "--no-instructions"]
+    subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd="/", **user)
     settings = [f"unix_socket_directories={folder}", "listen_addresses=", "fsync=off"]
     settings += ["synchronous_commit=off", "full_page_writes=off", "max_connections=200"]
     command = [binaries / "postgres", "-D", data]

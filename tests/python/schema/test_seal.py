@@ -52,7 +52,7 @@ def test_a_new_body_needs_no_drop_and_its_undo_is_the_old_text(house):
     [
         ("p_limit integer", "p_most integer"),
         ("p_limit integer DEFAULT 10", "p_limit integer"),
-        ("RETURNS SETOF bigint", "RETURNS bigint"),
+        ("RETURNS SETOF bigint", "RETURNS SETOF integer"),
     ],
 )
 def test_a_new_signature_is_dropped_first(house, old, new):
