@@ -16,7 +16,9 @@ from pglast.parser import ParseError
 from pglast.stream import RawStream
 
 from arvo_plpg.errors import SqlTreeBroken
-from arvo_plpg.schema.function import Function, read_function
+from arvo_plpg.schema.defaults import is_comparable
+from arvo_plpg.schema.function import Function, Parameter, read_function
+from arvo_plpg.schema.lexer import lex
 from arvo_plpg.schema.names import ORIGIN, Names
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ DYNAMIC: frozenset[str] = frozenset()
 _PATH = "search_path=pg_catalog, pg_temp"
 _EXCEPTION = 21  # elog.h: ERROR
 _ERRCODE = 0  # plpgsql.h: PLPGSQL_RAISEOPTION_ERRCODE
+_OUR_TYPE = re.compile(
+    rf"\b{ORIGIN}(?:_v[0-9]+)?\.[a-z_][a-z0-9_]*(?P<array>\[\])?(?![a-z0-9_.(%])"
+)
 _CODE = re.compile(r"'RV(?!000)[0-9]{3}'")
 
 
@@ -68,7 +73,7 @@ def _faults(name: str, text: str, dynamic: frozenset[str]) -> Iterator[str]:
     yield from _agreement(create, read)
     yield from _house_rules(name, read)
     if read.language == "plpgsql":
-        yield from _body_faults(name, text, dynamic)
+        yield from _body_faults(read, dynamic)
 
 
 def _about_itself(create: Any, others: list[Any]) -> Iterator[str]:  # noqa: ANN401
@@ -151,17 +156,23 @@ def _house_rules(name: str, read: Function) -> Iterator[str]:
         yield "is of the contract: it must be SECURITY DEFINER"
     if strangers := sorted(read.grants - set(names.groups)):
         yield f"is granted to roles that are not ours: {', '.join(strangers)}"
-    if wrong := [p.name for p in read.parameters if not p.name.startswith("p_")]:
-        yield f"parameters must begin with p_: {', '.join(wrong)}"
+    for parameter in read.parameters:
+        yield from _parameter_faults(parameter)
     if read.language not in ("sql", "plpgsql"):
         yield f"is written in {read.language}"
 
 
-def _body_faults(name: str, text: str, dynamic: frozenset[str]) -> Iterator[str]:
-    create = text[: text.index("COMMENT ON FUNCTION")] if "COMMENT ON FUNCTION" in text else text
-    for kind, node in _walk(parse_plpgsql(create)):
+def _parameter_faults(parameter: Parameter) -> Iterator[str]:
+    if not parameter.name.startswith("p_"):
+        yield f"parameters must begin with p_: {parameter.name}"
+    if parameter.default is not None and not is_comparable(parameter.default):
+        yield f"{parameter.name}: a default is a constant of a built-in type, or f()"
+
+
+def _body_faults(read: Function, dynamic: frozenset[str]) -> Iterator[str]:
+    for kind, node in _walk(parse_plpgsql(_without_our_types(read))):
         line = node.get("lineno", "?")
-        if name not in dynamic and ("dyn" in kind or "dynquery" in node):
+        if read.name not in dynamic and ("dyn" in kind or "dynquery" in node):
             yield f"line {line} of the body uses EXECUTE"
         if kind == "PLpgSQL_stmt_raise" and node.get("elog_level") == _EXCEPTION:
             codes = [
@@ -172,6 +183,45 @@ def _body_faults(name: str, text: str, dynamic: frozenset[str]) -> Iterator[str]
             again = "message" not in node and "condname" not in node and not codes
             if not again and not (len(codes) == 1 and _CODE.fullmatch(codes[0])):
                 yield f"line {line} of the body raises without ERRCODE = 'RV…'"
+
+
+def _without_our_types(read: Function) -> str:
+    """Return the function with ``record`` for types of our schemas.
+
+    The parser stands outside of any database: it knows the types of pg_catalog only, and
+    refuses to look for others where it must know a type, in the head and after DECLARE.
+    """
+    names = ", ".join(f"{p.name} {_known(p.type)}" for p in read.parameters)
+    returns = ("SETOF " if read.setof else "") + _known(read.returns)
+    parts, start = [], 0
+    for section in _declarations(read.body):
+        parts += (read.body[start : section.start], _known(read.body[section.start : section.stop]))
+        start = section.stop
+    body = "".join(parts) + read.body[start:]
+    return (
+        f"CREATE FUNCTION checked({names}) RETURNS {returns} LANGUAGE plpgsql "
+        f"AS $checked${body}$checked$"
+    )
+
+
+def _declarations(body: str) -> Iterator[slice]:
+    """Find where variables are declared: from each DECLARE to its BEGIN."""
+    at, start = 0, None
+    for token in lex(body):
+        if token.keyword == "DECLARE":
+            start = at
+        elif token.keyword == "BEGIN" and start is not None:
+            yield slice(start, at)
+            start = None
+        at += len(token.text)
+
+
+def _known(kind: str) -> str:
+    return _OUR_TYPE.sub(_stand_in, kind)
+
+
+def _stand_in(found: re.Match[str]) -> str:
+    return "jsonb[]" if found["array"] else "record"
 
 
 def _walk(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401

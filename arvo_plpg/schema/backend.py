@@ -72,9 +72,17 @@ def _place(uri: Any) -> Place:  # noqa: ANN401
     """Return the place that a URI parsed by yoyo means."""
     if isinstance(uri, Place):
         return uri
-    if uri.hostname or uri.database or uri.args:
-        dsn = str(uri._replace(scheme="postgresql"))
-    elif not (dsn := os.environ.get("DATABASE_URL", "")):
+    if uri.username or uri.hostname or uri.database or uri.args:
+        given = {
+            "user": uri.username,
+            "password": uri.password,
+            "host": uri.hostname,
+            "port": uri.port,
+            "dbname": uri.database,
+        }
+        given = {key: value for key, value in given.items() if value} | uri.args
+        return Place(Target.of(given), Names(ORIGIN), guarded=False)
+    if not (dsn := os.environ.get("DATABASE_URL", "")):
         raise DatabaseUnreachable(
             "no database is named",
             hint="Set DATABASE_URL=postgresql://user:password@host:5432/database.",

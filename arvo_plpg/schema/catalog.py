@@ -164,6 +164,15 @@ class Catalog:
         with self._conn.cursor(row_factory=class_row(Owned)) as cursor:
             return cursor.execute(_OWNED, {"schemas": self.schemas}).fetchall()
 
+    def members(self, names: Names) -> list[str]:
+        """Return the group roles that are, against their purpose, members of the owner."""
+        rows = self._conn.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)"
+            "   AND pg_has_role(rolname, to_regrole(%s), 'MEMBER') ORDER BY 1",
+            (list(names.groups), names.owner),
+        )
+        return [row[0] for row in rows.fetchall()]
+
     def type_names(self, written: set[str]) -> dict[str, str]:
         """Return PostgreSQL's name for each type as somebody wrote it; ``?`` for no type."""
         rows = self._conn.execute(

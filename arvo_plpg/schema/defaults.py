@@ -8,6 +8,7 @@ perhaps a superuser, to call.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -26,6 +27,7 @@ _TYPES = frozenset(
     }
 )
 _CONSTANTS = frozenset({"NULL", "TRUE", "FALSE", "ARRAY"})
+_CALL = re.compile(r"(?:[a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]*\(\)")
 _SYMBOLS = frozenset("()[],:+-")
 
 
@@ -51,6 +53,14 @@ def is_constant(expression: str) -> bool:
     return bool(before)
 
 
+def is_comparable(expression: str) -> bool:
+    """Tell whether a default, as written, can be compared later without running it.
+
+    Constants can, and so can ``schema.function()``: the catalog prints it as it was written.
+    """
+    return is_constant(expression) or _CALL.fullmatch(expression) is not None
+
+
 def same_default(
     conn: psycopg.Connection[Any], kind: str, expected: str | None, actual: str | None
 ) -> bool:
@@ -66,7 +76,8 @@ def same_default(
         return expected is actual
     builtin = set(kind.removesuffix("[]").split()) <= _TYPES
     if not (builtin and is_constant(expected) and is_constant(actual)):
-        return written(list(lex(expected))) == written(list(lex(actual)))
+        ours, theirs = written(list(lex(expected))), written(list(lex(actual)))
+        return theirs in (ours, f"{ours}::{kind}")
     # Both are constants of built-in types, by the grammar above: no names, no calls.
     same: Query = (
         f"SELECT (({expected})::{kind})::text IS NOT DISTINCT FROM (({actual})::{kind})::text"  # noqa: S608

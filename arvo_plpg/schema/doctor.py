@@ -17,6 +17,7 @@ from arvo_plpg.schema.defaults import same_default
 from arvo_plpg.schema.edition import Edition
 from arvo_plpg.schema.function import Function, read_function
 from arvo_plpg.schema.ledger import Ledger, read_ledger
+from arvo_plpg.schema.lexer import statements
 from arvo_plpg.schema.names import ORIGIN, Names
 from arvo_plpg.schema.seals import verify
 from arvo_plpg.schema.target import Target
@@ -96,7 +97,7 @@ def doctor(dsn: str, *, schema: str = ORIGIN, sql_root: Path | None = None) -> R
     tree = SqlTree.find(sql_root)
     migrations = tree.shipped()
     verify(tree)
-    with Target.parse(dsn).connect("arvo-plpg doctor") as conn, conn.transaction():
+    with Target.parse(dsn).session("arvo-plpg doctor") as conn, conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         conn.execute("SET LOCAL search_path = pg_catalog")
         ledger = read_ledger(conn, schema)
@@ -123,7 +124,9 @@ class _Examination:
         self.migrations = migrations
         self.applied = ledger.applied(migrations)
         edition = Edition(ledger.names)
-        sealed = fold(edition.text(migration.text) for migration in self.applied)
+        texts = [edition.text(migration.text) for migration in self.applied]
+        sealed = fold(texts)
+        self.doors = _doors(texts)
         self.expected = {name: read_function(text) for name, text in sealed.items()}
         self.owned = self.catalog.owned()
         self.owner = self.names.owner
@@ -226,6 +229,15 @@ class _Examination:
             yield Finding(
                 grant.object, "grant", f"{grant.grantee} has {grant.privilege} on the {grant.kind}"
             )
+        entered = {
+            (grant.object, grant.grantee)
+            for grant in self.catalog.grants()
+            if grant.kind == "schema"
+        }
+        for schema, role in sorted(self.doors - entered):
+            yield Finding(schema, "grant", f"{role} lacks USAGE on the schema")
+        for role in self.catalog.members(self.names):
+            yield Finding(role, "grant", f"is a member of {self.names.owner}")
         for owned in self.owned:
             if owned.owner != self.owner:
                 detail = f"expected {self.owner!r}, found {owned.owner!r}"
@@ -237,6 +249,21 @@ class _Examination:
         for name in sorted(applied ^ self.ledger.marked):
             where = "revision" if name in applied else "yoyo's marks"
             yield Finding(name, "ledger", f"only in {where}; run migrate")
+
+
+def _doors(texts: list[str]) -> set[tuple[str, str]]:
+    """Return who may enter which schema, as the migrations say: (schema, role)."""
+    doors: set[tuple[str, str]] = set()
+    for text in texts:
+        for statement in statements(text):
+            match [token.value for token in statement.significant]:
+                case ["GRANT", "USAGE", "ON", "SCHEMA", schema, "TO", *roles, ";"]:
+                    doors |= {(schema, role) for role in roles if role != ","}
+                case ["REVOKE", "ALL" | "USAGE", "ON", "SCHEMA", schema, "FROM", *roles, ";"]:
+                    doors -= {(schema, role) for role in roles}
+                case ["DROP", "SCHEMA", *rest]:
+                    doors = {door for door in doors if door[0] not in rest}
+    return doors
 
 
 def _attributes(function: Function | CatalogFunction) -> str:

@@ -114,7 +114,7 @@ def migrate(
         ledger = source.ledger(guard, roles=_wanted(roles=roles))
         todo = forward(source.migrations, ledger.revisions, after=after, to=to)
         prepare_ground(guard, ledger.names, source.tree)
-        return _run(source, ledger.names, todo, lambda b, m: b.apply_one(m))
+        return _run(source, guard, ledger.names, todo, lambda b, m: b.apply_one(m))
 
 
 def rollback(
@@ -149,7 +149,7 @@ def rollback(
     with _guarded(source, wait) as guard:
         ledger = _installed(source, guard)
         undo = backward(source.migrations, ledger.revisions, to=to, yes_lose_data=yes_lose_data)
-        return _run(source, ledger.names, undo, lambda b, m: b.rollback_one(m))
+        return _run(source, guard, ledger.names, undo, lambda b, m: b.rollback_one(m))
 
 
 def plan_migrate(
@@ -163,7 +163,7 @@ def plan_migrate(
 ) -> Plan:
     """Say what ``migrate`` would do, with the same arguments; changes nothing."""
     source = _Source.open(dsn, schema, sql_root)
-    with source.target.connect("arvo-plpg plan") as conn:
+    with source.target.session("arvo-plpg plan") as conn:
         ledger = source.ledger(conn, roles=_wanted(roles=roles))
         todo = forward(source.migrations, ledger.revisions, after=after, to=to)
         edition = Edition(ledger.names)
@@ -180,7 +180,7 @@ def plan_migrate(
 def plan_rollback(dsn: str, *, to: int, schema: str = ORIGIN, sql_root: Path | None = None) -> Plan:
     """Say what ``rollback`` would do; changes nothing."""
     source = _Source.open(dsn, schema, sql_root)
-    with source.target.connect("arvo-plpg plan") as conn:
+    with source.target.session("arvo-plpg plan") as conn:
         ledger = _installed(source, conn)
         undo = backward(source.migrations, ledger.revisions, to=to, yes_lose_data=True)
         edition = Edition(ledger.names)
@@ -209,14 +209,16 @@ def _transaction(title: str, text: str) -> str:
 def _guarded(source: _Source, wait: float) -> Iterator[psycopg.Connection[Any]]:
     """Hold the run's lock on a connection of its own, for as long as the run takes."""
     with (
-        source.target.connect("arvo-plpg migrate (guard)") as guard,
+        source.target.session("arvo-plpg migrate (guard)") as guard,
         run_lock(guard, source.schema, wait),
     ):
+        guard.execute("SET idle_session_timeout = 0")
         yield guard
 
 
 def _run(
     source: _Source,
+    guard: psycopg.Connection[Any],
     names: Names,
     wanted: Sequence[Migration],
     step: Callable[[ArvoBackend, Any], None],
@@ -230,6 +232,7 @@ def _run(
         stack.enter_context(backend.lock())
         backend.reconcile(known.values())
         for migration in wanted:
+            guard.execute("SELECT 1")  # who has lost the lock must not go on
             try:
                 step(backend, known[migration.id])
             except psycopg.Error as error:

@@ -6,8 +6,11 @@ import re
 
 import pytest
 import seal
+import sqlparse
+from pglast import parse_sql
 from shape import shape_faults
 
+from arvo_plpg.schema.lexer import statements
 from arvo_plpg.schema.tree import SqlTree
 
 TREE = SqlTree.find()
@@ -51,6 +54,18 @@ def test_files_migrations_and_seals_agree():
     assert seal.check(TREE) == []
 
 
+@pytest.mark.parametrize("path", TREE.migration_files(), ids=lambda path: path.name)
+def test_three_readers_agree_where_statements_end(path):
+    """yoyo runs what sqlparse cuts; editions are cut by our lexer; PostgreSQL decides."""
+    text = path.read_text(encoding="utf-8")
+    expected = len(parse_sql(text))
+    assert len([s for s in statements(text) if s.significant]) == expected
+    assert (
+        len([s for s in sqlparse.split(text) if sqlparse.format(s, strip_comments=True)])
+        == expected
+    )
+
+
 def test_the_good_example_is_good():
     assert shape_faults("arvo_v1.take", GOOD) == []
 
@@ -76,6 +91,7 @@ def test_the_good_example_is_good():
         ("TO arvo_worker", "TO joe", "roles that are not ours"),
         ("TO arvo_worker", "TO arvo_worker WITH GRANT OPTION", "without grant option"),
         ("$take$", "$body$", "dollar tag"),
+        ("DEFAULT interval '1 minute'", "DEFAULT make_interval(mins => 1)", "a default is"),
         ("RETURN 1;", "RETURN 1", "syntax error"),
         ("    p_queue text,", "    OUT p_queue text,", "house's form|of the form"),
         ("RETURNS bigint", "RETURNS TABLE (id bigint)", "house's form"),
@@ -85,6 +101,27 @@ def test_each_rule_notices(old, new, fault):
     assert old in GOOD
     faults = shape_faults("arvo_v1.take", GOOD.replace(old, new))
     assert any(re.search(fault, found) for found in faults), faults
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("RETURNS bigint", "RETURNS arvo_v1.taken"),
+        ("    p_queue text,\n", "    p_queue arvo_v1.name,\n    p_all arvo_v1.name[],\n"),
+        ("AS $take$\n", "AS $take$\nDECLARE\n    v_row arvo.queue;\n    v_all arvo.queue[];\n"),
+        ("AS $take$\n", "AS $take$\nDECLARE\n    v_at timestamptz := arvo.clock();\n"),
+        ("AS $take$\n", "AS $take$\nDECLARE\n    v_at arvo.queue.name%TYPE;\n"),
+        ("AS $take$\n", "AS $take$\nDECLARE\n    v_at arvo.queue%ROWTYPE;\n"),
+        ("RETURN 1;", "RETURN (SELECT q.n::arvo_v1.name FROM arvo.queue AS q);"),
+    ],
+)
+def test_types_of_our_own_are_fine(old, new):
+    text = GOOD.replace(old, new)
+    if "p_all" in new:
+        text = text.replace("(text, interval)", "(arvo_v1.name, arvo_v1.name[], interval)")
+    assert shape_faults("arvo_v1.take", text) == []
+    bad = text.replace("USING ERRCODE = 'RV001'", "USING HINT = 'none'")
+    assert any("without ERRCODE" in fault for fault in shape_faults("arvo_v1.take", bad))
 
 
 def test_dynamic_sql_is_for_those_on_the_list():

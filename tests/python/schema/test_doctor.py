@@ -53,6 +53,8 @@ MUTATIONS = [
     ("grant", "GRANT USAGE ON SCHEMA {s} TO {s}_client"),
     ("grant", "GRANT CREATE ON SCHEMA {s}_v1 TO {s}_client"),
     ("grant", "GRANT USAGE ON SCHEMA {s}_v1 TO PUBLIC"),
+    ("grant", "REVOKE USAGE ON SCHEMA {s}_v1 FROM {s}_worker"),
+    ("grant", "GRANT {s}_owner TO {s}_client"),
     ("ledger", "DELETE FROM {s}._yoyo_migration WHERE migration_id LIKE '0002%'"),
 ]
 
@@ -72,6 +74,15 @@ def findings(dsn, schema, house):
 def change(dsn, statement):
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute(statement)
+
+
+def body_of_claim(dsn, schema):
+    with psycopg.connect(dsn) as conn:
+        return conn.execute(
+            "SELECT prosrc FROM pg_proc"
+            " WHERE proname = 'claim' AND pronamespace = %s::regnamespace",
+            (f"{schema}_v1",),
+        ).fetchone()[0]
 
 
 def test_what_the_report_says_of_a_healthy_database(dsn, schema, healthy):
@@ -94,26 +105,40 @@ def test_every_change_is_noticed(dsn, schema, healthy, kind, statement):
 
 
 def test_a_changed_default_is_noticed_and_nothing_else(dsn, schema, healthy):
-    with psycopg.connect(dsn) as conn:
-        query = (
-            "SELECT prosrc FROM pg_proc WHERE proname = 'claim' AND pronamespace = %s::regnamespace"
-        )
-        (body,) = conn.execute(query, (f"{schema}_v1",)).fetchone()
+    body = body_of_claim(dsn, schema)
     change(dsn, (DEFAULT % body).replace("{s}", schema))
     (found,) = findings(dsn, schema, healthy)
     assert found.kind == "default"
     assert found.detail.startswith("p_wait: expected \"interval '2 minutes'\"")
 
 
-def test_a_changed_default_of_another_kind_is_compared_by_its_text(dsn, schema, house):
-    text = house.read("arvo_v1.claim").replace(
-        "p_tags text[] DEFAULT ARRAY[]::text[]", "p_tags text[] DEFAULT pg_catalog.string_to_array('a', '')"
-    )  # fmt: skip
-    house.function("arvo_v1.claim", text.replace("pg_catalog.string", "string"))
+@pytest.mark.parametrize(
+    ("parameter", "healthy"),
+    [
+        ("p_x timestamptz DEFAULT now()", True),
+        ("p_x timestamptz DEFAULT {s}.clock()", True),
+        ("p_x {s}.queue DEFAULT NULL", True),
+        ("p_x regclass DEFAULT NULL", True),
+        ("p_x jsonb DEFAULT '{\"a\": 1}'", True),
+        ("p_x integer DEFAULT -1", True),
+        ("p_x numeric DEFAULT 1.50", True),
+        ("p_x timestamptz DEFAULT clock_timestamp()", False),
+    ],
+)
+def test_defaults_of_every_kind_are_compared(dsn, schema, house, parameter, healthy):
+    """The last one is what is written; the database is then given another."""
+    text = house.read("arvo_v1.claim")
+    house.function("arvo_v1.claim", text.replace("p_tags text[] DEFAULT ARRAY[]::text[]",
+                   parameter.replace("{s}", "arvo")).replace("text[])", "{T})"))  # fmt: skip
+    kind = parameter.split(" DEFAULT")[0].split(" ")[1].replace("{s}", "arvo")
+    house.edit("arvo_v1.claim", "{T}", kind)
     house.seal()
     migrate(dsn, schema=schema, sql_root=house.root)
-    kinds = [(f.kind, f.detail) for f in findings(dsn, schema, house)]
-    assert [k for k, _ in kinds] in ([], ["default"])
+    if not healthy:
+        made = house.read("arvo_v1.claim").split("COMMENT")[0].replace("arvo", schema)
+        change(dsn, made.replace("clock_timestamp()", "statement_timestamp()"))
+    kinds = {finding.kind for finding in findings(dsn, schema, house)}
+    assert kinds - {"body"} == (set() if healthy else {"default"})
 
 
 def test_a_changed_parameter_or_result_is_noticed(dsn, schema, healthy):
@@ -140,11 +165,7 @@ def test_a_default_found_in_the_catalog_is_never_run(dsn, schema, healthy):
     """Who may change a default must not make the doctor, perhaps a superuser, run it."""
     change(dsn, f"CREATE FUNCTION {schema}.evil() RETURNS interval LANGUAGE plpgsql IMMUTABLE AS "
                 "$$BEGIN RAISE EXCEPTION 'was run'; END$$")  # fmt: skip
-    with psycopg.connect(dsn) as conn:
-        (body,) = conn.execute(
-            "SELECT prosrc FROM pg_proc WHERE proname = 'claim' AND pronamespace = %s::regnamespace",
-            (f"{schema}_v1",),
-        ).fetchone()
+    body = body_of_claim(dsn, schema)
     text = (DEFAULT % body).replace("'3 minutes'", "{s}.evil()")
     change(dsn, text.replace("{s}", schema))
     kinds = {finding.kind for finding in findings(dsn, schema, healthy)}

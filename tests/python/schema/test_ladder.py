@@ -71,7 +71,7 @@ def climb(dsn, schema, root, roles):
     return seen
 
 
-def prove_ladder(dsn, schema, root, roles=True):
+def prove_ladder(dsn, schema, root, *, roles=True):
     first = climb(dsn, schema, root, roles)
     migrations = SqlTree(root).migrations()
     for migration, below in zip(reversed(migrations), [*reversed(first[:-1]), None], strict=True):
@@ -112,7 +112,7 @@ def small(house):
 
 @pytest.mark.parametrize("roles", [True, False], ids=["roles", "without-roles"])
 def test_a_small_ladder(dsn, schema, small, roles):
-    prove_ladder(dsn, schema, small.root, roles)
+    prove_ladder(dsn, schema, small.root, roles=roles)
 
 
 REAL = pytest.mark.skipif(not SqlTree.find().migrations(), reason="no migrations yet")
@@ -126,4 +126,4 @@ def test_the_real_ladder(dsn):
 @REAL
 @pytest.mark.parametrize("roles", [True, False], ids=["roles", "without-roles"])
 def test_the_real_ladder_under_another_name(dsn, schema, roles):
-    prove_ladder(dsn, schema, SqlTree.find().root, roles)
+    prove_ladder(dsn, schema, SqlTree.find().root, roles=roles)

@@ -482,3 +482,37 @@ def test_a_concurrent_index_builds_while_others_wait(dsn, schema, house):
     results = [(*run.communicate(timeout=60), run.returncode) for run in runs]
     assert [r for r in results if r[2] or r[1]] == []
     assert revisions(dsn, schema) == [1, 2]
+
+
+def test_first_runs_on_several_databases_of_one_server_at_once(dsn, schema, house, server):
+    """Roles belong to the server: the locks of two databases do not know each other."""
+    databases = [f"{schema}_{letter}" for letter in "abcdef"]
+    execute(server, *(f"CREATE DATABASE {name}" for name in databases))
+    try:
+        dsns = [make_conninfo(server, dbname=name) for name in databases]
+        runs = [process(MIGRATE, each, schema, house.root) for each in dsns]
+        results = [(*run.communicate(timeout=60), run.returncode) for run in runs]
+        assert results == [("1\n", "", 0)] * len(databases)
+    finally:
+        execute(server, *(f"DROP DATABASE {name} WITH (FORCE)" for name in databases))
+
+
+def test_a_run_that_has_lost_its_lock_does_not_go_on(dsn, schema, house, monkeypatch):
+    from arvo_plpg.schema.backend import ArvoBackend
+
+    house.table(2, "extra")
+    apply_one = ArvoBackend.apply_one
+
+    def lose_the_guard(backend, migration):
+        apply_one(backend, migration)
+        execute(
+            dsn,
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name LIKE '%(guard)' AND datname = current_database()",
+        )
+
+    monkeypatch.setattr(ArvoBackend, "apply_one", lose_the_guard)
+    with pytest.raises(errors.DatabaseUnreachable, match="the connection broke"):
+        migrate(dsn, schema=schema, sql_root=house.root)
+    monkeypatch.undo()
+    assert migrate(dsn, schema=schema, sql_root=house.root) == ["0002.before.extra"]

@@ -154,7 +154,7 @@ def test_a_slug_is_no_path(house, slug):
         ("VALUES (1,", "VALUES (2,", "must insert its number"),
         ("-- Ground", "-- depends: 0000.before.x\n-- Ground", "depends on"),
         ("SET LOCAL ROLE arvo_owner;", "", "lacks SET LOCAL ROLE"),
-        ("CREATE SCHEMA", "CREATE FUNCTION arvo.x() RETURNS void LANGUAGE sql AS '';\nCREATE SCHEMA",
+        ("CREATE SCHEMA", "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS '';\nCREATE SCHEMA",
          "outside of a sealed block"),
         ("CREATE SCHEMA", "CREATE POLICY p ON arvo.queue TO arvo_client;\nCREATE SCHEMA",
          "cannot be installed without roles"),

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from arvo_plpg.schema import doctor, migrate
 from arvo_plpg.schema.tree import SqlTree
@@ -64,9 +66,16 @@ def test_migrate_and_then_yoyo_has_nothing_to_do(dsn, checkout, house):
     again = yoyo(checkout, dsn, "apply", "--batch", "-v")
     assert again.returncode == 0, again.stderr
     assert "Applying" not in again.stderr
-    listed = yoyo(checkout, dsn, "list").stdout
-    assert listed.count("A  ") + listed.count("A ") >= 2
-    assert "U " not in listed
+    listed = [line.split()[:2] for line in yoyo(checkout, dsn, "list").stdout.splitlines()[2:]]
+    assert listed == [["A", "0001.before.ground"], ["A", "0002.before.functions"]]
+
+
+def test_a_database_named_in_yoyos_own_way(dsn, checkout, house):
+    given = conninfo_to_dict(dsn)
+    uri = f"arvo://{given['user']}@/{given['dbname']}?host={quote(given['host'])}"
+    applied = yoyo(checkout, "", "apply", "--batch", "-d", uri)
+    assert applied.returncode == 0, applied.stderr
+    assert migrate(dsn, sql_root=house.root) == []
 
 
 def test_yoyo_rolls_back_and_migrate_sees_it(dsn, checkout, house):
