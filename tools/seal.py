@@ -41,7 +41,7 @@ _INSERT = re.compile(
 )
 
 _UNDO_LAST = "DELETE FROM arvo.revision WHERE number = {};"
-_DROP = re.compile(r"^DROP TABLE [^;]*\barvo\.revision\b", re.MULTILINE)
+_DROP = re.compile(r"^DROP TABLE\s[^;]*\barvo\.revision\b", re.MULTILINE)
 
 
 def new(

@@ -52,7 +52,7 @@ def shape_faults(name: str, text: str, dynamic: frozenset[str] = DYNAMIC) -> lis
 
 
 def _faults(name: str, text: str, dynamic: frozenset[str]) -> Iterator[str]:
-    trees = [raw.stmt for raw in parse_sql(text)]
+    trees: list[Any] = [raw.stmt for raw in parse_sql(text)]
     kinds = [_kind(tree) for tree in trees]
     if kinds[:3] != ["create", "comment", "revoke"] or set(kinds[3:]) - {"grant"}:
         yield f"must be CREATE, COMMENT, REVOKE, then GRANTs; it is {', '.join(kinds)}"
@@ -83,9 +83,9 @@ def _about_itself(create: Any, others: list[Any]) -> Iterator[str]:  # noqa: ANN
         [_type(p.argType) for p in create.parameters or ()],
     )
     for tree in others:
-        if isinstance(tree, ast.GrantStmt) and (tree.grant_option or len(tree.objects) != 1):
+        if isinstance(tree, ast.GrantStmt) and (tree.grant_option or len(tree.objects or ()) != 1):
             yield "grants one function at a time, without grant option"
-        about = tree.object if isinstance(tree, ast.CommentStmt) else tree.objects[0]
+        about: Any = tree.object if isinstance(tree, ast.CommentStmt) else tree.objects[0]
         target = ([part.sval for part in about.objname], [_type(t) for t in about.objargs or ()])
         if target != itself:
             yield f"{_kind(tree).upper()} is about another function or signature"
@@ -111,7 +111,7 @@ def _agreement(create: Any, read: Function) -> Iterator[str]:  # noqa: ANN401
     """Prove that the reader used at run time sees what PostgreSQL's parser sees."""
     theirs = [(p.name, _type(p.argType), p.defexpr is None) for p in create.parameters or ()]
     skeleton = ", ".join(f"{p.name} {p.type}" for p in read.parameters)
-    again = parse_sql(
+    again: Any = parse_sql(
         f"CREATE FUNCTION {read.name}({skeleton}) RETURNS {read.returns} LANGUAGE sql AS ''"
     )[0].stmt
     ours = [
@@ -193,7 +193,8 @@ def _without_our_types(read: Function) -> str:
     """
     names = ", ".join(f"{p.name} {_known(p.type)}" for p in read.parameters)
     returns = ("SETOF " if read.setof else "") + _known(read.returns)
-    parts, start = [], 0
+    parts: list[str] = []
+    start = 0
     for section in _declarations(read.body):
         parts += (read.body[start : section.start], _known(read.body[section.start : section.stop]))
         start = section.stop

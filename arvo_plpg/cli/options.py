@@ -15,26 +15,13 @@ if TYPE_CHECKING:
     Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 
-class _Dsn(argparse.Action):
-    """Keeps ``--dsn``; exists so that the default, which has a password, is never printed."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        del parser, option_string
-        namespace.dsn = values
-
-
 def add_database(parser: argparse.ArgumentParser) -> None:
-    """Add ``--dsn``, ``--schema`` and ``--sql-root``."""
+    """Add ``--dsn``, ``--schema`` and ``--sql-root``.
+
+    ``--dsn`` has no default, so that help never shows the password in ``DATABASE_URL``.
+    """
     parser.add_argument(
         "--dsn",
-        action=_Dsn,
-        default=None,
         help="connection string, postgresql://… or key=value (default: $DATABASE_URL)",
     )
     parser.add_argument(

@@ -87,9 +87,6 @@ def _holder(conn: psycopg.Connection[Any], key: int) -> str:
     ).fetchone()
     if row is None:
         return "its holder has just left"
-    pid, user, name, address, since, state = row
-    place = address or "a local socket"
-    return (
-        f"held by pid {pid}, user {user!r} from {place}, "
-        f"program {name!r}, connected since {since}, {state}"
-    )
+    facts = ("pid {}", "user {}", "program {!r}", "from {}", "connected since {}", "{}")
+    known = zip(facts, row, strict=True)  # of other users' sessions, not everybody sees all
+    return "held by " + ", ".join(fact.format(value) for fact, value in known if value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -38,10 +38,10 @@ class Target:
     """One database.
 
     Args:
-        conninfo: A libpq connection string without driver names.
+        conninfo: A libpq connection string without driver names; not shown by ``repr``.
     """
 
-    conninfo: str
+    conninfo: str = field(repr=False)
 
     @classmethod
     def parse(cls, dsn: str) -> Target:

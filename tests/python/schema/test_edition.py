@@ -53,6 +53,12 @@ def test_the_default_edition_is_the_identity(text):
 
 
 @given(TEXTS)
+def test_without_roles_leaves_a_text_alone_that_names_none(text):
+    text = text.replace("_owner", "")
+    assert without_roles(text) == text
+
+
+@given(TEXTS)
 def test_an_edition_renamed_back_is_the_text(text):
     """Renaming to a word that is nowhere in the text loses nothing."""
     away = rename(text.replace("zzz", ""), "zzz")

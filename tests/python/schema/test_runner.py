@@ -15,7 +15,10 @@ from psycopg.conninfo import make_conninfo
 
 from arvo_plpg import errors
 from arvo_plpg.schema import doctor, migrate, plan_migrate, plan_rollback, rollback
+from arvo_plpg.schema.backend import Place
 from arvo_plpg.schema.lock import lock_key, run_lock
+from arvo_plpg.schema.names import Names
+from arvo_plpg.schema.target import Target
 
 
 def fetch(dsn, query, *parameters):
@@ -326,6 +329,12 @@ def test_no_password_of_an_unreadable_dsn_is_repeated(schema, house, dsn):
         migrate(dsn, schema=schema, sql_root=house.root)
     assert "s3" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+def test_a_target_does_not_show_its_password():
+    target = Target.parse("postgresql://joe:s3cret@host/x")
+    assert "s3cret" not in repr(Place(target, Names()))
+    assert target.scrub("it was s3cret") == "it was ***"
 
 
 def test_a_driver_in_the_dsn_is_understood(dsn, schema, house):
