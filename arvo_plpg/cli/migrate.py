@@ -1,0 +1,78 @@
+"""``arvo-plpg migrate``: bring a database forward."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from arvo_plpg.cli.options import add_database, add_wait, dsn, migration_number
+from arvo_plpg.schema.runner import migrate, plan_migrate
+
+if TYPE_CHECKING:
+    import argparse
+
+    from arvo_plpg.cli.options import Subcommands
+
+
+def add(subcommands: Subcommands) -> None:
+    """Add the command."""
+    parser = subcommands.add_parser(
+        "migrate",
+        help="bring a database forward",
+        description="Apply the migrations that the database lacks. Safe to run from any number "
+        "of processes at once, and again after it was killed.",
+    )
+    add_database(parser)
+    add_wait(parser)
+    parser.add_argument(
+        "--without-roles",
+        action="store_true",
+        help="a new installation gets no roles; everything belongs to the connected user",
+    )
+    parser.add_argument(
+        "--after",
+        action="store_true",
+        help="also what may only run once the last client of the release before is gone",
+    )
+    parser.add_argument(
+        "--to", type=migration_number, metavar="NNNN", help="last migration to apply"
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--dry-run", action="store_true", help="only say what would run")
+    output.add_argument("--sql", action="store_true", help="only print the SQL that would run")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    if arguments.dry_run or arguments.sql:
+        plan = plan_migrate(
+            dsn(arguments),
+            schema=arguments.schema,
+            roles=not arguments.without_roles,
+            after=arguments.after,
+            to=arguments.to,
+            sql_root=arguments.sql_root,
+        )
+        if arguments.sql:
+            sys.stdout.write(plan.script)
+        else:
+            report("would apply", plan.ids)
+        return 0
+    done = migrate(
+        dsn(arguments),
+        schema=arguments.schema,
+        roles=not arguments.without_roles,
+        after=arguments.after,
+        to=arguments.to,
+        wait=arguments.wait,
+        sql_root=arguments.sql_root,
+    )
+    report("applied", done)
+    return 0
+
+
+def report(verb: str, ids: list[str]) -> None:
+    """Print one line for each migration, or that there was none."""
+    lines = [f"{verb} {name}\n" for name in ids] or ["nothing to do\n"]
+    sys.stdout.write("".join(lines))
