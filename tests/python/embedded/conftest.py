@@ -96,7 +96,7 @@ def python_for() -> Callable[[str | None], list[str]]:
 
 @pytest.fixture(scope="session")
 def library() -> Iterator[Path]:
-    """A copy of the package and of the wheel that every user can read: ours may lie in root's home."""
+    """A copy of the package and of the wheel that every user can read."""
     wheel = embedded.find_wheel()
     place = Path(tempfile.mkdtemp(prefix="arvo-test-", dir="/tmp"))
     place.chmod(0o755)

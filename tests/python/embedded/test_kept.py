@@ -48,6 +48,7 @@ def test_it_survives_a_crash_of_the_server_and_its_supervisor(
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     os.kill(parent.facts["supervisor"], signal.SIGKILL)
     assert eventually(lambda: not alive(parent.facts["pid"]))
+    assert parent.finish() == 0
     with embedded.start(data) as server, psycopg.connect(server.uri) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
@@ -70,12 +71,17 @@ def test_a_server_that_others_started_on_it_is_noticed(public_path, tmp_path, ev
     with embedded.start(data) as first:
         bin_directory = first.bin
     owner = data.stat()
+
+    def pid_file():
+        file = data / "postmaster.pid"
+        return file.read_text() if file.exists() else ""
+
     identity = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
     postgres = [bin_directory / "postgres", "-D", data, "-c", "listen_addresses="]
     with (
         (tmp_path / "log").open("wb") as log,
         subprocess.Popen(
-            [*postgres, "-c", "unix_socket_directories="],
+            [*postgres, "-c", f"unix_socket_directories={data}"],
             stdout=log,
             stderr=log,
             cwd="/",
@@ -83,7 +89,7 @@ def test_a_server_that_others_started_on_it_is_noticed(public_path, tmp_path, ev
         ) as stranger,
     ):
         try:
-            assert eventually((data / "postmaster.pid").exists)
+            assert eventually(lambda: "ready" in pid_file())
             with pytest.raises(embedded.DataInUseError):
                 embedded.start(data)
         finally:

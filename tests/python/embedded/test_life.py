@@ -58,6 +58,8 @@ def test_the_server_dies_with_a_killed_supervisor(elsewhere, eventually, alive):
     processes = parent.everything()
     os.kill(parent.facts["supervisor"], signal.SIGKILL)
     assert eventually(lambda: not any(map(alive, processes)))
+    assert parent.finish() == 0
+    assert not Path(parent.facts["run"]).exists()
 
 
 def test_a_supervisor_told_to_end_stops_its_server(elsewhere, eventually, alive):
