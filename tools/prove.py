@@ -1,4 +1,4 @@
-"""Run the pgTAP files of tests/sql with pg_prove, each inside its own transaction.
+"""Run the pgTAP files of tests/sql with pg_prove, two at a time, each on a database of its own.
 
     python tools/prove.py                                all files
     python tools/prove.py tests/sql/arvo/clock.sql       one file, or a directory
@@ -26,6 +26,7 @@ EXTENSIONS = "usr/share/postgresql/*/extension/pgtap--?.?.?.sql"
 PG_PROVE = "libtap-parser-sourcehandler-pgtap-perl"
 SEARCH_PATH = "-c search_path=tap,public -c client_min_messages=warning"
 JOBS = "2"
+PSQL = Path(__file__).with_name("psql_copy.sh")  # 40 ms a file, and none waits for another's locks
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,9 @@ def main() -> int:
                 connection.execute("CREATE SCHEMA tap; SET search_path = tap")
                 connection.execute(pgtap.script.read_bytes())
             print(f"PostgreSQL {bed.version}, {pgtap.script.name}", flush=True)
-            options = ["--psql-bin", str(bed.bin / "psql"), "-j", JOBS, "--failures", "--comments"]
+            options = ["--psql-bin", str(PSQL), "-j", JOBS, "--failures", "--comments"]
             options += ["--verbose"] if arguments.verbose else []
-            environment = bed.environment(PGOPTIONS=SEARCH_PATH)
+            environment = bed.environment(PGOPTIONS=SEARCH_PATH, ARVO_PSQL=str(bed.bin / "psql"))
             command = [*pgtap.prove, *options, *files]
             return subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode
     except debian.UnobtainableError as reason:
