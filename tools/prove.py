@@ -75,6 +75,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("paths", nargs="*", type=Path, default=[TESTS])
     parser.add_argument("--server", choices=testbed.CHOICES, default="wheel")
+    parser.add_argument(
+        "--or-skip", action="store_true", help="no server or no pgTAP is no failure"
+    )
     parser.add_argument("--verbose", action="store_true", help="show every assertion")
     arguments = parser.parse_args()
     files = choose(arguments.paths)
@@ -94,7 +97,10 @@ def main() -> int:
             command = [*pgtap.prove, *options, *files]
             return subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode
     except debian.UnobtainableError as reason:
-        sys.stderr.write(f"prove: no pgTAP: {reason}. Install pg_prove and pgTAP.\n")
+        if arguments.or_skip:
+            print(f"prove: SKIPPED, {reason}")
+            return 0
+        sys.stderr.write(f"prove: {reason}\nprove: install pg_prove and pgTAP, or use Debian\n")
         return 1
 
 
