@@ -47,7 +47,7 @@ class Server:
     Attributes:
         uri: Connection string of the superuser, for psycopg and libpq.
         socket_directory: Where its Unix socket is; it listens on no network address.
-        bin: The programs of PostgreSQL that it runs from, psql among them.
+        bin: Where psql and the other programs of its PostgreSQL are.
         data: Its data directory.
         log: Its log file, which goes when the server goes.
         pid: Process id of the server.

