@@ -124,7 +124,7 @@ def template(server: TestServer) -> str:
     """Name of a migrated database to copy; connect to a copy, never to it."""
     name = server.create()
     with psycopg.connect(server.dsn, autocommit=True) as guard:
-        # One worker at a time: the roles that a first migration makes are those of the whole server.
+        # One worker at a time: roles, which a first migration makes, are the whole server's.
         guard.execute("SELECT pg_advisory_lock(hashtext('arvo-plpg tests: roles'))")
         migrate_database(server.dsn_of(name))
     return name
