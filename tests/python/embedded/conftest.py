@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from arvo_plpg import embedded
+from arvo_plpg.embedded.account import choose
 
 PROGRAM = """
 import json, os, sys
 from arvo_plpg import embedded
+from arvo_plpg.embedded.account import choose
 settings = json.loads(sys.argv[1])
 server = embedded.start(**settings)
 facts = {"uri": server.uri, "pid": server.pid, "run": str(server.socket_directory)}
@@ -28,6 +30,12 @@ print(json.dumps(facts), flush=True)
 sys.stdin.readline()
 server.stop()
 """
+
+
+def public_folder() -> str:
+    """A folder for temporary things that every user may enter."""
+    usual = Path(tempfile.gettempdir())
+    return str(usual) if choose(None).may_enter(usual) else "/tmp"
 
 
 def is_alive(pid: int) -> bool:
@@ -98,7 +106,7 @@ def python_for() -> Callable[[str | None], list[str]]:
 def library() -> Iterator[Path]:
     """A copy of the package and of the wheel that every user can read."""
     wheel = embedded.find_wheel()
-    place = Path(tempfile.mkdtemp(prefix="arvo-test-", dir="/tmp"))
+    place = Path(tempfile.mkdtemp(prefix="arvo-test-", dir=public_folder()))
     place.chmod(0o755)
     package = Path(embedded.__file__).parents[1]
     for source in [package, wheel.tree[0].parent, *wheel.tree[1:]]:
@@ -141,7 +149,7 @@ def elsewhere(
 @pytest.fixture
 def public_path() -> Iterator[Path]:
     """An empty directory that every user may enter and nobody else may write to."""
-    path = Path(tempfile.mkdtemp(prefix="arvo-test-", dir="/tmp"))
+    path = Path(tempfile.mkdtemp(prefix="arvo-test-", dir=public_folder()))
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
