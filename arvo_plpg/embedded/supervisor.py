@@ -87,15 +87,23 @@ class Supervisor:
     Attributes:
         order: What the parent asked for.
         run: Directory of the socket and the log, and of throw-away data.
+        bin: The programs, where we run them from.
+        libraries: Directories for the dynamic linker, there.
         wipe: What is removed at the end.
         locks: Open descriptors whose locks last as long as we do.
     """
 
     order: Order
     run: Path
+    bin: Path = field(init=False)
+    libraries: list[Path] = field(init=False)
     wipe: list[Path] = field(default_factory=list)
     locks: list[int] = field(default_factory=list)
     stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self.bin = Path(self.order.bin)
+        self.libraries = [Path(place) for place in self.order.libraries]
 
     # --- the parent
 
@@ -115,7 +123,7 @@ class Supervisor:
 
     def program(self, *words: str) -> subprocess.Popen[bytes]:
         """Start one of PostgreSQL's programs; it dies with us, and writes to the log."""
-        libraries = {"LD_LIBRARY_PATH": ":".join(self.order.libraries)}
+        libraries = {"LD_LIBRARY_PATH": ":".join(map(str, self.libraries))}
         clean = {name: text for name, text in os.environ.items() if not name.startswith("PG")}
         identity = {}
         if self.order.account is not None:
@@ -128,7 +136,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env=clean | (libraries if self.order.libraries else {}),
+                env=clean | (libraries if self.libraries else {}),
                 preexec_fn=die_with_us(),  # noqa: PLW1509
                 **identity,
             )
@@ -137,7 +145,6 @@ class Supervisor:
 
     def prepare(self) -> None:
         """Put the programs where the account can reach them."""
-        self.bin = Path(self.order.bin)
         if self.order.copy_to is None:
             return
         shared = Path(self.order.copy_to) if self.order.copy_to else None
@@ -162,7 +169,8 @@ class Supervisor:
                     self.wipe.remove(part)
                 except OSError:  # somebody was faster: use ours, and remove it at the end
                     shared = part
-        self.bin = shared / Path(self.order.bin).relative_to(self.order.root)
+        self.bin = shared / self.bin.relative_to(self.order.root)
+        self.libraries = [shared / place.relative_to(self.order.root) for place in self.libraries]
 
     def make_data(self) -> Path:
         """The data directory, made by initdb if it is not there yet."""

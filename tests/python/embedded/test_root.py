@@ -5,6 +5,7 @@ import pwd
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -78,6 +79,16 @@ def test_unreachable_binaries_are_copied_once_and_nothing_is_opened(hidden_binar
         assert run_from(server) == first
     assert copy.stat().st_ctime_ns == made.st_ctime_ns
     assert vault.stat().st_mode & 0o777 == 0o700
+
+
+def test_directories_of_libraries_are_found_in_the_copy(hidden_binaries, cache):
+    """Binaries that cannot find their libraries alone, as those of a Debian package elsewhere."""
+    libraries = hidden_binaries.bin.with_name("lib")
+    given = replace(hidden_binaries, libraries=(libraries,))
+    with embedded.start(binaries=given) as server:
+        names = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
+        copied = run_from(server).parents[1] / "lib"
+    assert f"LD_LIBRARY_PATH={copied}".encode() in names
 
 
 def take_by_stranger(place: Path) -> None:
