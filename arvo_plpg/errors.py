@@ -1,6 +1,26 @@
 """Everything that can go wrong, as one tree.
 
     ArvoError
+    ├── ModelError                  an event, a subject or a contract; see model_error.py
+    │   └── InvalidEventError       RV001: also what the database refuses
+    ├── CallerError                 RV0xx: a mistake of the caller
+    │   ├── InvalidOption           RV002: an option of a queue or worker
+    │   ├── UnknownQueue            RV003: nobody has named that queue yet
+    │   ├── WrongIsolation          RV005: claims and settlements need READ COMMITTED
+    │   ├── InvalidArgument         RV006: an argument of a contract function
+    │   ├── AlreadyRegistered       this process has a handler of that source
+    │   ├── BrokerNotStarted        start() comes first
+    │   ├── ForeignSubject          a step touched the state of another workflow
+    │   └── UnsupportedVersion      no such version of the contract
+    ├── ConflictError               RV1xx: read again and decide again
+    │   └── VersionConflict         RV101: the state has moved on
+    ├── LostError                   RV3xx: no longer yours
+    │   ├── LeaseLost               RV301
+    │   └── LockLost                RV302
+    ├── InvariantError              RV9xx: should be impossible
+    │   ├── InvariantBroken         RV901
+    │   └── ForeignCluster          RV902: restored into another cluster
+    ├── EmbeddedError               an embedded server; see embedded/errors.py
     └── SchemaError                 the installation, not the data
         ├── InvalidSchemaName       a name that cannot be installed under
         ├── SchemaMissing           nothing installed here: run migrate
@@ -23,7 +43,10 @@ A class of an SQLSTATE registers itself by keyword::
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 class ArvoError(Exception):
@@ -33,6 +56,7 @@ class ArvoError(Exception):
         message: What happened, in words that do not change from case to case.
         detail: The facts of this case.
         hint: What the reader can do about it.
+        field: Name of the field, option or argument that it is about.
     """
 
     sqlstate: ClassVar[str | None] = None
@@ -47,11 +71,19 @@ class ArvoError(Exception):
         cls.sqlstate = sqlstate
         ArvoError.by_sqlstate[sqlstate] = cls
 
-    def __init__(self, message: str, *, detail: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        detail: str | None = None,
+        hint: str | None = None,
+        field: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.detail = detail
         self.hint = hint
+        self.field = field
 
     def __str__(self) -> str:
         lines = [self.message]
@@ -116,3 +148,107 @@ class SqlTreeBroken(SchemaError):
 
 class SealBroken(SqlTreeBroken):
     """A sealed migration is no longer what was sealed."""
+
+
+class CallerError(ArvoError):
+    """A mistake of the caller: correct it and call again."""
+
+
+class InvalidOption(CallerError, sqlstate="RV002"):
+    """An option of a queue or of its workers breaks its rule."""
+
+
+class UnknownQueue(CallerError, sqlstate="RV003"):
+    """Nobody has named that queue yet."""
+
+
+class WrongIsolation(CallerError, sqlstate="RV005"):
+    """The transaction's isolation level would show a stale view of leases."""
+
+
+class InvalidArgument(CallerError, sqlstate="RV006"):
+    """An argument of a contract function breaks its rule."""
+
+
+class AlreadyRegistered(CallerError):
+    """This process already has a handler or listener of that source."""
+
+
+class BrokerNotStarted(CallerError):
+    """The broker has no connections yet, or no longer."""
+
+
+class ForeignSubject(CallerError):
+    """A step asked for the state of a workflow that is not its own."""
+
+
+class UnsupportedVersion(CallerError):
+    """There is no such version of the contract."""
+
+
+class ConflictError(ArvoError):
+    """Somebody was faster: read again and decide again."""
+
+
+class VersionConflict(ConflictError, sqlstate="RV101"):
+    """The stored version is not the one that the write was based on."""
+
+
+class LostError(ArvoError):
+    """Something that was yours no longer is."""
+
+
+class LeaseLost(LostError, sqlstate="RV301"):
+    """The delivery is not, or no longer, held under that lease."""
+
+
+class LockLost(LostError, sqlstate="RV302"):
+    """The lock is not, or no longer, held under that token."""
+
+
+class InvariantError(ArvoError):
+    """Something that should be impossible."""
+
+
+class InvariantBroken(InvariantError, sqlstate="RV901"):
+    """A rule that the engine rests on does not hold."""
+
+
+class ForeignCluster(InvariantError, sqlstate="RV902"):
+    """The stored transaction numbers belong to another cluster."""
+
+
+def translate(error: psycopg.Error) -> Exception:
+    """Give the class of an SQLSTATE of ours, with message, facts, remedy and field; else the error.
+
+    Args:
+        error: what psycopg raised. An error of the connection comes back as it is.
+    """
+    state, diag = error.sqlstate, error.diag
+    kind = ArvoError.by_sqlstate.get(state or "")
+    if kind is not None:
+        return kind(
+            diag.message_primary or str(error),
+            detail=diag.message_detail,
+            hint=diag.message_hint,
+            field=diag.column_name,
+        )
+    match state:
+        case "3F000":
+            return SchemaMissing(
+                "arvo is not installed in this database", hint="Run: arvo-plpg migrate"
+            )
+        case "42501":
+            return PrivilegeMissing(
+                "the connected user may not do this",
+                detail=diag.message_primary,
+                hint="Ask for the role that may: client, worker, operator or monitor of this "
+                "installation.",
+            )
+        case "22P05" | "22021":
+            return InvalidArgument(
+                "a text cannot be stored",
+                detail=diag.message_primary,
+                hint="Remove NUL characters and text that is not Unicode.",
+            )
+    return error

@@ -9,12 +9,14 @@ ModelError                     everything below; a ValueError
 
 from __future__ import annotations
 
+from arvo_plpg.errors import ArvoError
 
-class ModelError(ValueError):
+
+class ModelError(ArvoError, ValueError):
     """Base of the errors of the model layer."""
 
 
-class InvalidEventError(ModelError):
+class InvalidEventError(ModelError, sqlstate="RV001"):
     """An event breaks a rule; the message names each attribute and its rule."""
 
 

