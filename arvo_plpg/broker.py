@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool
 
 from arvo_plpg._async.broker import Broker
 from arvo_plpg.errors import AlreadyRegistered, ArvoError, BrokerNotStarted
 from arvo_plpg.options import HandlerOptions
-from arvo_plpg.runtime.connect import open_pool, shake_hands
+from arvo_plpg.runtime.connect import Pool, open_pool, shake_hands
 from arvo_plpg.runtime.route import DOMAINS, UNROUTABLE, handler_route, listener_route
 from arvo_plpg.runtime.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    import logging
+    from collections.abc import AsyncIterator, Sequence
     from datetime import timedelta
 
     from arvo_plpg.event import ArvoEvent
     from arvo_plpg.handler import AnyHandler
     from arvo_plpg.rows import Dispatched, QueueStats
-
-    Listener = Callable[[ArvoEvent], Awaitable[Sequence[ArvoEvent] | None] | Sequence[ArvoEvent] | None]
+    from arvo_plpg.runtime.route import Listener
 
 _MAINTENANCE_SECONDS = 30.0
 
@@ -63,7 +61,7 @@ class PostgresEventBroker:
         self._dsn = dsn
         self._schema = schema
         self._pool_size = pool_size
-        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] | None = None
+        self._pool: Pool | None = None
         self._worker = Worker(dsn, schema=schema, name=name, lease=lease_seconds)
         self._maintenance: asyncio.Task[None] | None = None
 

@@ -171,9 +171,7 @@ class Broker:
         for_: timedelta | None = None,
     ) -> list[Extended]:
         """Heartbeat: carry leases forward, and tell which are lost."""
-        return await self._session.rows(
-            Extended, "extend", leases=list(leases), **{"for": for_}
-        )
+        return await self._session.rows(Extended, "extend", leases=list(leases), **{"for": for_})
 
     async def queue_stats(self, queue: str | None = None) -> list[QueueStats]:
         """Live numbers of one queue, or of all."""
@@ -210,9 +208,7 @@ class Broker:
             dry_run=dry_run,
         )
 
-    async def trace(
-        self, subject: str | None = None, *, event_id: str | None = None
-    ) -> list[Step]:
+    async def trace(self, subject: str | None = None, *, event_id: str | None = None) -> list[Step]:
         """Every delivery of every event of a workflow's tree."""
         return await self._session.rows(Step, "trace", subject=subject, event_id=event_id)
 

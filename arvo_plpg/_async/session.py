@@ -15,6 +15,8 @@ from arvo_plpg._call import call
 from arvo_plpg.errors import translate
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from psycopg import AsyncConnection
     from psycopg.abc import Params
 
@@ -24,7 +26,7 @@ _compact = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_
 
 
 @cache
-def _columns(row: type[Any]) -> tuple[str, ...]:
+def _columns(row: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass
     return tuple(field.name for field in fields(row))
 
 
@@ -58,7 +60,7 @@ class Session:
             psycopg.Error: anything else that went wrong with the database.
         """
         arguments = {name: value for name, value in given.items() if value is not None}
-        query = call(self._schema, function, tuple(arguments), _columns(row))
+        query = call(self._schema, function, tuple(arguments), _columns(cast("Hashable", row)))
         try:
             async with self.connection.cursor(row_factory=class_row(row)) as cursor:
                 await cursor.execute(query, cast("Params", arguments))

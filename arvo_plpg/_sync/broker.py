@@ -172,9 +172,7 @@ class Broker:
         for_: timedelta | None = None,
     ) -> list[Extended]:
         """Heartbeat: carry leases forward, and tell which are lost."""
-        return self._session.rows(
-            Extended, "extend", leases=list(leases), **{"for": for_}
-        )
+        return self._session.rows(Extended, "extend", leases=list(leases), **{"for": for_})
 
     def queue_stats(self, queue: str | None = None) -> list[QueueStats]:
         """Live numbers of one queue, or of all."""
@@ -211,9 +209,7 @@ class Broker:
             dry_run=dry_run,
         )
 
-    def trace(
-        self, subject: str | None = None, *, event_id: str | None = None
-    ) -> list[Step]:
+    def trace(self, subject: str | None = None, *, event_id: str | None = None) -> list[Step]:
         """Every delivery of every event of a workflow's tree."""
         return self._session.rows(Step, "trace", subject=subject, event_id=event_id)
 

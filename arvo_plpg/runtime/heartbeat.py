@@ -38,7 +38,7 @@ class Heartbeat:
         schema: str,
         lease: float,
         leases: Callable[[], Collection[int]],
-        lost: Callable[[int], None],
+        lost: Callable[[int], object],
     ) -> None:
         self._dsn = dsn
         self._schema = schema

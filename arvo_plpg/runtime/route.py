@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 
     from arvo_plpg.options import HandlerOptions
 
+    Listened = Sequence[ArvoEvent] | None
+    Listener = Callable[[ArvoEvent], Awaitable[Listened] | Listened]
+
 DOMAINS = "arvo.domain.*"
 UNROUTABLE = "arvo.unroutable"
-
-Listened = Sequence[ArvoEvent] | None if TYPE_CHECKING else None
 
 
 class Run(Protocol):
     """What a route does with one delivery: run, and give the result to settle."""
 
-    async def __call__(self, delivery: Delivery) -> dict[str, Any]: ...
+    async def __call__(self, delivery: Delivery) -> dict[str, Any]:
+        """Run it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def handler_route(handler: AnyHandler, options: HandlerOptions) -> Route:
 
 def listener_route(
     queue: str,
-    listener: Callable[[ArvoEvent], Awaitable[Listened] | Listened],
+    listener: Listener,
     options: HandlerOptions,
 ) -> Route:
     """Make the route of a listener: a function, plain or asynchronous, of one event.

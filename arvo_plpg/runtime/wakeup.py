@@ -35,7 +35,8 @@ async def listen(dsn: str, schema: str, wake: Callable[[str], None]) -> None:
                 dsn, autocommit=True, application_name=f"{schema}-wakeup"
             )
             async with connection:
-                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(f"{schema}_wake")))
+                channel = sql.Identifier(f"{schema}_wake")
+                await connection.execute(sql.SQL("LISTEN {}").format(channel))
                 backoff.reset()
                 wake("")
                 async for notification in connection.notifies():

@@ -16,6 +16,7 @@ import socket
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -27,7 +28,6 @@ from arvo_plpg.machine_memory import StateRecord
 from arvo_plpg.runtime.backoff import Backoff
 from arvo_plpg.runtime.delivery import Delivery
 from arvo_plpg.runtime.heartbeat import Heartbeat
-from arvo_plpg.runtime.route import Route
 from arvo_plpg.runtime.turns import Turns
 from arvo_plpg.runtime.wakeup import listen
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from arvo_plpg.rows import Worked
+    from arvo_plpg.runtime.route import Route
 
 LOST_CONNECTION = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 
@@ -134,7 +135,7 @@ class Worker:
             self._schema,
             self._lease,
             self._held,
-            lambda token: loop.call_soon_threadsafe(self._lost, token),
+            lambda token: loop.call_soon_threadsafe(partial(self._lost, token)),
         )
         heartbeat.start()
         backoff = Backoff()
@@ -145,7 +146,8 @@ class Worker:
                         await self._serve(connection, backoff)
                 except LOST_CONNECTION as error:
                     self.logger.warning(
-                        "connection lost (%s); %d results are kept", type(error).__name__,
+                        "connection lost (%s); %d results are kept",
+                        type(error).__name__,
                         len(self._reports),
                     )
                     await asyncio.sleep(backoff.next())
@@ -307,8 +309,11 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is a failed attempt
             self.logger.warning(
                 "event %a in %a, attempt %d failed: %s: %a",
-                delivery.event.id, delivery.queue, delivery.attempt,
-                type(error).__name__, str(error)[:500],
+                delivery.event.id,
+                delivery.queue,
+                delivery.attempt,
+                type(error).__name__,
+                str(error)[:500],
             )
             result = delivery.failed(error)
         if self._running.pop(delivery.number, None) is not None:
@@ -331,7 +336,8 @@ class Worker:
             if entry.delivery.lease == token:
                 self.logger.warning(
                     "event %a in %a: its lease is lost; the handler is cancelled",
-                    entry.delivery.event.id, entry.delivery.queue,
+                    entry.delivery.event.id,
+                    entry.delivery.queue,
                 )
                 self._abandon(entry, None)
 
@@ -341,5 +347,3 @@ class Worker:
 
     def _finished(self) -> bool:
         return self._stopping and not self._running and not self._reports
-
-
