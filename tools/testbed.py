@@ -101,8 +101,10 @@ def _database(dsn: str, name: str) -> Iterator[None]:
             connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
     run("CREATE DATABASE {} TEMPLATE template0")
-    yield
-    run("DROP DATABASE {} WITH (FORCE)")
+    try:
+        yield
+    finally:
+        run("DROP DATABASE {} WITH (FORCE)")
 
 
 def _migrate(dsn: str) -> None:
