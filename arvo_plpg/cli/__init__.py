@@ -13,13 +13,13 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, cast
 
-from arvo_plpg.cli import doctor, migrate, rollback
+from arvo_plpg.cli import demo, doctor, migrate, rollback
 from arvo_plpg.errors import ArvoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-COMMANDS = (migrate, rollback, doctor)
+COMMANDS = (migrate, rollback, doctor, demo)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -139,6 +139,10 @@ DROP FUNCTION arvo.open_deliveries(bigint, bigint[]);
 --! function arvo.open_deliveries
 --! end
 
+DROP FUNCTION arvo.notice_unroutable(arvo_v1.dispatched[]);
+--! function arvo.notice_unroutable
+--! end
+
 DROP FUNCTION arvo.next_due();
 --! function arvo.next_due
 --! end

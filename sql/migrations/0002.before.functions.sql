@@ -97,7 +97,8 @@ AS $append$
 -- any other to the queue that its "to" names (its type, when it has none). Order is kept.
 --
 --   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot
---   Writes   arvo.log or arvo.deferred; arvo.queue, arvo.lane when they are missing
+--   Writes   arvo.log or arvo.deferred; as arvo.notice_unroutable; arvo.queue, arvo.lane when they
+--            are missing
 --   Locks    as arvo.lane_for
 --   Raises   nothing
 DECLARE
@@ -105,6 +106,7 @@ DECLARE
     v_slot smallint := arvo.slot();
     v_names text[];
     v_due timestamptz;
+    v_accepted arvo_v1.dispatched[];
 BEGIN
     SELECT array_agg(
         CASE
@@ -135,7 +137,6 @@ BEGIN
         v_due := v_now + p_start_after;
     END IF;
 
-    RETURN QUERY
     WITH accepted AS MATERIALIZED (
         SELECT
             item.ordinal,
@@ -187,21 +188,30 @@ BEGIN
         ORDER BY accepted.ordinal
     )
 
-    SELECT
-        accepted.ordinal::integer,
-        accepted.event ->> 'id',
-        accepted.delivery,
-        accepted.queue,
-        CASE
-            WHEN NOT p_ignore_domain AND accepted.event ->> 'domain' IS NOT NULL THEN 'domained'
-            WHEN NOT accepted.registered THEN 'unroutable'
-            WHEN v_due IS NOT NULL THEN 'deferred'
-            ELSE 'queued'
-        END
-    FROM accepted
-    ORDER BY accepted.ordinal;
+    SELECT array_agg(
+        (
+            accepted.ordinal,
+            accepted.event ->> 'id',
+            accepted.delivery,
+            accepted.queue,
+            CASE
+                WHEN NOT p_ignore_domain AND accepted.event ->> 'domain' IS NOT NULL
+                    THEN 'domained'
+                WHEN NOT accepted.registered THEN 'unroutable'
+                WHEN v_due IS NOT NULL THEN 'deferred'
+                ELSE 'queued'
+            END
+        )::arvo_v1.dispatched
+        ORDER BY accepted.ordinal
+    )
+    INTO v_accepted
+    FROM accepted;
 
+    IF v_due IS NULL THEN
+        PERFORM arvo.notice_unroutable(v_accepted);
+    END IF;
     PERFORM arvo.wake(v_names);
+    RETURN QUERY SELECT accepted.* FROM unnest(v_accepted) AS accepted;
 END;
 $append$;
 
@@ -1136,6 +1146,77 @@ COMMENT ON FUNCTION arvo.next_due() IS
 'How long until a deferred delivery becomes due; NULL when there is none.';
 
 REVOKE ALL ON FUNCTION arvo.next_due() FROM PUBLIC;
+--! end
+
+--! function arvo.notice_unroutable
+-- arvo.notice_unroutable(accepted) — tell the listener for unroutable events, if there is one.
+CREATE OR REPLACE FUNCTION arvo.notice_unroutable(p_accepted arvo_v1.dispatched[])
+RETURNS integer
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $notice_unroutable$
+-- An event whose destination nobody has registered waits in that destination's own queue. When the
+-- queue arvo.unroutable is registered, the event is delivered there too, as a notice: the body is
+-- not written again. Returns how many notices were written. The events have just been appended by
+-- this transaction.
+--
+--   Reads    arvo.queue, arvo.lane, arvo.log by (lane, xid, delivery), arvo.clock, arvo.slot
+--   Writes   arvo.log
+--   Locks    as arvo.lane_for
+--   Raises   nothing
+DECLARE
+    v_notices integer := 0;
+    v_lane integer;
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM unnest(p_accepted) AS accepted WHERE accepted.outcome = 'unroutable'
+    ) OR NOT EXISTS (
+        SELECT FROM arvo.queue WHERE queue.name = 'arvo.unroutable' AND queue.registered
+    ) THEN
+        RETURN 0;
+    END IF;
+    v_lane := arvo.lane_for('arvo.unroutable');
+
+    INSERT INTO arvo.log (
+        slot, lane, delivery, attempt, at, subject_key, event_key,
+        origin_delivery, origin_lane, origin_xid, cause
+    )
+    SELECT
+        arvo.slot(),
+        v_lane,
+        nextval('arvo.delivery_number'::regclass),
+        1,
+        arvo.clock(),
+        entry.subject_key,
+        entry.event_key,
+        entry.delivery,
+        entry.lane,
+        entry.xid,
+        jsonb_build_object(
+            'outcome', 'unroutable',
+            'queue', accepted.queue,
+            'delivery', accepted.delivery
+        )
+    FROM unnest(p_accepted) AS accepted
+    INNER JOIN arvo.queue ON queue.name = accepted.queue
+    INNER JOIN arvo.lane ON lane.queue = queue.queue
+    INNER JOIN arvo.log AS entry
+        ON entry.lane = lane.lane
+        AND entry.xid = pg_current_xact_id()
+        AND entry.delivery = accepted.delivery
+    WHERE accepted.outcome = 'unroutable'
+    ORDER BY accepted.ordinal;
+    GET DIAGNOSTICS v_notices = ROW_COUNT;
+    PERFORM arvo.wake(ARRAY['arvo.unroutable']);
+    RETURN v_notices;
+END;
+$notice_unroutable$;
+
+COMMENT ON FUNCTION arvo.notice_unroutable(arvo_v1.dispatched[]) IS
+'Delivers notices of unroutable events to the queue arvo.unroutable, when it is registered.';
+
+REVOKE ALL ON FUNCTION arvo.notice_unroutable(arvo_v1.dispatched[]) FROM PUBLIC;
 --! end
 
 --! function arvo.open_deliveries

@@ -14,7 +14,8 @@ AS $append$
 -- any other to the queue that its "to" names (its type, when it has none). Order is kept.
 --
 --   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot
---   Writes   arvo.log or arvo.deferred; arvo.queue, arvo.lane when they are missing
+--   Writes   arvo.log or arvo.deferred; as arvo.notice_unroutable; arvo.queue, arvo.lane when they
+--            are missing
 --   Locks    as arvo.lane_for
 --   Raises   nothing
 DECLARE
@@ -22,6 +23,7 @@ DECLARE
     v_slot smallint := arvo.slot();
     v_names text[];
     v_due timestamptz;
+    v_accepted arvo_v1.dispatched[];
 BEGIN
     SELECT array_agg(
         CASE
@@ -52,7 +54,6 @@ BEGIN
         v_due := v_now + p_start_after;
     END IF;
 
-    RETURN QUERY
     WITH accepted AS MATERIALIZED (
         SELECT
             item.ordinal,
@@ -104,21 +105,30 @@ BEGIN
         ORDER BY accepted.ordinal
     )
 
-    SELECT
-        accepted.ordinal::integer,
-        accepted.event ->> 'id',
-        accepted.delivery,
-        accepted.queue,
-        CASE
-            WHEN NOT p_ignore_domain AND accepted.event ->> 'domain' IS NOT NULL THEN 'domained'
-            WHEN NOT accepted.registered THEN 'unroutable'
-            WHEN v_due IS NOT NULL THEN 'deferred'
-            ELSE 'queued'
-        END
-    FROM accepted
-    ORDER BY accepted.ordinal;
+    SELECT array_agg(
+        (
+            accepted.ordinal,
+            accepted.event ->> 'id',
+            accepted.delivery,
+            accepted.queue,
+            CASE
+                WHEN NOT p_ignore_domain AND accepted.event ->> 'domain' IS NOT NULL
+                    THEN 'domained'
+                WHEN NOT accepted.registered THEN 'unroutable'
+                WHEN v_due IS NOT NULL THEN 'deferred'
+                ELSE 'queued'
+            END
+        )::arvo_v1.dispatched
+        ORDER BY accepted.ordinal
+    )
+    INTO v_accepted
+    FROM accepted;
 
+    IF v_due IS NULL THEN
+        PERFORM arvo.notice_unroutable(v_accepted);
+    END IF;
     PERFORM arvo.wake(v_names);
+    RETURN QUERY SELECT accepted.* FROM unnest(v_accepted) AS accepted;
 END;
 $append$;
 
