@@ -32,7 +32,7 @@ def fold(migrations: Iterable[str]) -> dict[str, str]:
     """Return the last sealed text of each function that still exists.
 
     Args:
-        migrations: Texts of migrations, in the order in which they were applied.
+        migrations: Texts of migrations, in order.
     """
     state: dict[str, str] = {}
     for migration in migrations:

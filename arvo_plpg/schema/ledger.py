@@ -24,7 +24,7 @@ class Ledger:
     Args:
         names: The installation, with roles if the schema's owner says so.
         exists: Whether the schema exists.
-        revisions: Numbers in ``revision``, in the order in which they were applied. This is
+        revisions: Numbers in ``revision``, ascending. This is
             the truth: each was written by its migration's own transaction.
         marked: Ids that yoyo has marked as applied; may lag behind by one crash.
     """
@@ -35,7 +35,7 @@ class Ledger:
     marked: frozenset[str] = frozenset()
 
     def applied(self, migrations: Sequence[Migration]) -> list[Migration]:
-        """Return those migrations that this database has, in the order it took them."""
+        """Return those migrations that this database has, in order."""
         by_number = {migration.number: migration for migration in migrations}
         return [by_number[number] for number in self.revisions if number in by_number]
 
@@ -112,7 +112,7 @@ def read_ledger(conn: psycopg.Connection[Any], schema: str, *, roles: bool | Non
 def _revisions(conn: psycopg.Connection[Any], names: Names, present: set[str]) -> tuple[int, ...]:
     if "revision" not in present:
         return ()
-    query = sql.SQL("SELECT number FROM {} ORDER BY applied_at, number")
+    query = sql.SQL("SELECT number FROM {} ORDER BY number")
     rows = conn.execute(query.format(sql.Identifier(names.schema, "revision"))).fetchall()
     return tuple(row[0] for row in rows)
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from yoyo import read_migrations
+from yoyo.exceptions import BadMigration
 
-from arvo_plpg.errors import MigrationFailed, SchemaMissing
+from arvo_plpg.errors import MigrationFailed, SchemaMissing, SqlTreeBroken
 from arvo_plpg.schema.backend import ArvoBackend, Place
 from arvo_plpg.schema.edition import Edition
 from arvo_plpg.schema.ground import ground_statements, prepare_ground
@@ -251,8 +252,11 @@ def _loaded(stack: ExitStack, source: _Source, edition: Edition) -> dict[str, An
             (folder / path.name).write_text(text, encoding="utf-8")
     with _READING:
         found = read_migrations(str(folder).replace("[", "[[]"))
-        for migration in found:
-            migration.load()
+        try:
+            for migration in found:
+                migration.load()
+        except BadMigration as error:
+            raise SqlTreeBroken("yoyo cannot read a migration", detail=str(error)) from error
     return {migration.id: migration for migration in found}
 
 

@@ -91,6 +91,7 @@ def test_an_edition_renamed_back_is_the_text(text):
         ("lower('arvo.t')", "lower('arvo.t')"),
         ("-- don't rename 'arvo' less\narvo.x", "-- don't rename 'billing' less\nbilling.x"),
         ("/* it's /* arvo */ arvo */ arvo", "/* it's /* billing */ billing */ billing"),
+        ("/* /* x */ it's */ arvo", "/* /* x */ it's */ billing"),
         ("'it''s arvo' arvo", "'it''s arvo' billing"),
         ("'-- arvo' arvo", "'-- arvo' billing"),
         ("$a$ arvo $b$ arvo 'arvo.x' $b$ $a$", "$a$ billing $b$ billing 'arvo.x' $b$ $a$"),

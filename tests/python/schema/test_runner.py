@@ -173,6 +173,15 @@ def test_no_migrations_is_an_error_not_a_success(dsn, schema, house):
         migrate(dsn, schema=schema, sql_root=house.root / "nowhere")
 
 
+def test_a_dependency_that_does_not_exist_is_found_before_anything_runs(dsn, schema, house):
+    house.table(2, "extra")
+    path = house.migrations / "0002.before.extra.sql"
+    path.write_text(path.read_text().replace("0001.before.ground\n", "0001.before.other\n", 1))
+    with pytest.raises(errors.SqlTreeBroken, match=r"cannot read[\s\S]*0002\.before\.extra"):
+        migrate(dsn, schema=schema, sql_root=house.root)
+    assert fetch(dsn, "SELECT to_regclass(%s)", f"{schema}.revision") == [(None,)]
+
+
 def test_a_database_of_a_newer_version_is_left_alone(dsn, schema, house):
     house.table(2, "newer")
     migrate(dsn, schema=schema, sql_root=house.root)

@@ -11,7 +11,7 @@ import seal
 
 from arvo_plpg.errors import SealBroken, SqlTreeBroken
 from arvo_plpg.schema.blocks import blocks, fold
-from arvo_plpg.schema.seals import verify
+from arvo_plpg.schema.seals import seal_lines, verify
 
 CLAIM = "arvo_v1.claim"
 
@@ -133,6 +133,15 @@ def test_a_touched_seal_is_noticed(house, change):
     assert seal.check(house.tree) != []
     with pytest.raises(SealBroken):
         seal.record(house.tree)
+
+
+def test_one_edit_changes_every_later_seal(house):
+    house.seal("first")
+    before = seal_lines(house.tree)
+    path = house.migrations / "0001.before.ground.sql"
+    path.write_text(path.read_text() + " ")
+    after = seal_lines(house.tree)
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, False, False]
 
 
 def test_a_malformed_function_is_not_sealed(house):

@@ -91,6 +91,18 @@ def test_only_the_phase_before(dsn, checkout, house):
     assert migrate(dsn, sql_root=house.root, after=True) == ["0003.after.late"]
 
 
+def test_a_function_left_at_its_older_text_by_running_out_of_order_is_drift(dsn, checkout, house):
+    """Our runner refuses that order; bare yoyo does not know better, so the doctor must."""
+    house.edit("arvo.clock", "The server's", "Our server's")
+    house.seal("second", phase="after")
+    house.edit("arvo.clock", "Our server's", "Your server's")
+    house.seal("third")
+    for pattern in (r"\.before\.", "."):
+        assert yoyo(checkout, dsn, "apply", "--batch", "-m", pattern).returncode == 0
+    found = doctor(dsn, sql_root=house.root).findings
+    assert [(f.object, f.kind) for f in found] == [("arvo.clock", "body")]
+
+
 def test_yoyo_heals_a_mark_that_a_killed_run_did_not_write(dsn, checkout, house):
     migrate(dsn, sql_root=house.root)
     with psycopg.connect(dsn) as conn:
