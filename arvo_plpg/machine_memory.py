@@ -45,6 +45,14 @@ class MemoryMetadata:
 class MachineMemory(Protocol):
     """Where stateful handlers keep their state. Strict on acquiring, tolerant on releasing."""
 
+    @property
+    def commits_with_events(self) -> bool:
+        """Whether a write takes effect together with the events that the step emits, or not at all.
+
+        If so, a step that was applied before has also emitted, and emits nothing again.
+        """
+        ...
+
     async def read(self, subject: str) -> StateRecord | None:
         """Give the state of a workflow, None if there is none. Raise only if reading failed."""
         ...

@@ -141,6 +141,8 @@ class PostgresMachineMemory:
         config: see :class:`MemoryConfig`.
     """
 
+    commits_with_events = False
+
     def __init__(self, pool: Pool, config: MemoryConfig) -> None:
         self._pool = pool
         self._config = config

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel
 
 from arvo_plpg.contract import ArvoContract, create_simple_arvo_contract
-from arvo_plpg.event import ArvoEvent
 from arvo_plpg.event_factory import create_arvo_event_factory
 from arvo_plpg.handlers.emission import Emission
 from arvo_plpg.handlers.event_handler import HandlerContext, create_arvo_event_handler
 from arvo_plpg.violation import ExecutionViolation
+
+if TYPE_CHECKING:
+    from arvo_plpg.event import ArvoEvent
 
 FAILURES: Final = 2
 """How often the flaky service fails before it succeeds."""
@@ -80,9 +82,7 @@ class ErrandHandler:
         self._attempts += 1
         if self._failures is None or self._attempts <= self._failures:
             raise ExecutionViolation(f"out of order at call {self._attempts}")
-        return Emission(
-            type=context.contract.emit_list[0].type, data={"attempts": self._attempts}
-        )
+        return Emission(type=context.contract.emit_list[0].type, data={"attempts": self._attempts})
 
 
 def errand(contract: ArvoContract, *, source: str, text: str) -> ArvoEvent:

@@ -44,5 +44,5 @@ def draw(steps: Sequence[Step]) -> Iterator[str]:
 
 def _milliseconds(step: Step) -> str:
     if step.settled_at is None:
-        return "–"
+        return "-"
     return f"{(step.settled_at - step.accepted_at).total_seconds() * 1000:.1f} ms"

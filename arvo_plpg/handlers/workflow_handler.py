@@ -207,6 +207,11 @@ class WorkflowHandler(ABC):
             _ignore(span, event, reason)
             return []
         if state is not None and (again := _emitted_before(state, event)) is not None:
+            if memory.commits_with_events:
+                _ignore(
+                    span, event, "it was applied before, and what it led to was emitted with it"
+                )
+                return []
             _ignore(span, event, "it was applied before; what it led to is emitted again")
             return again
         progress.parent_subject = state.get("parentSubject") if state else None

@@ -3403,7 +3403,7 @@ BEGIN
             WHEN entry.due IS NOT NULL THEN 'deferred'
             WHEN held.token IS NOT NULL THEN 'active'
             WHEN withdrawn.delivery IS NOT NULL THEN 'cancelled'
-            WHEN queue.registered THEN 'queued'
+            WHEN queue.registered OR entry.cause ->> 'outcome' = 'dead' THEN 'queued'
             WHEN starts_with(queue.name, 'arvo.domain.') THEN 'domained'
             ELSE 'unroutable'
         END,

@@ -104,13 +104,18 @@ def python_for() -> Callable[[str | None], list[str]]:
 
 @pytest.fixture(scope="session")
 def library() -> Iterator[Path]:
-    """A copy of the package and of the wheel that every user can read."""
+    """A copy of the launcher and of the wheel that every user can read.
+
+    The launcher needs nothing but the standard library; the rest of the package needs more than
+    another user's Python may have, so its front door stays shut.
+    """
     wheel = embedded.find_wheel()
     place = Path(tempfile.mkdtemp(prefix="arvo-test-", dir=public_folder()))
     place.chmod(0o755)
     package = Path(embedded.__file__).parents[1]
     for source in [package, wheel.tree[0].parent, *wheel.tree[1:]]:
         shutil.copytree(source, place / source.name, symlinks=True)
+    (place / package.name / "__init__.py").write_text("")
     yield place
     shutil.rmtree(place)
 

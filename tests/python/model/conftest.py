@@ -21,6 +21,8 @@ def sample():
 class InProcessMemory:
     """A memory with versions and locks, that writes down every call and can be told to fail."""
 
+    commits_with_events = False
+
     def __init__(self):
         self.stored = {}
         self.locks = set()

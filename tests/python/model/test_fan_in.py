@@ -74,6 +74,8 @@ async def run(items, data):
 class Memory:
     """One workflow's state, its version, and nothing else."""
 
+    commits_with_events = False
+
     def __init__(self):
         self.record = None
         self.version = 0
