@@ -175,7 +175,7 @@ class _Demonstration:
         await self._broker.dispatch(event)
         async with asyncio.timeout(DEADLINE_SECONDS), self._broker.connection() as broker:
             letters = await self._letters_of(event)
-            while not letters:  # noqa: ASYNC110 - the condition is in the database
+            while not letters:
                 await asyncio.sleep(0.02)
                 letters = await self._letters_of(event)
             await self._tell(event)
