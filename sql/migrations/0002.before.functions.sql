@@ -100,7 +100,8 @@ AS $append$
 --   Writes   arvo.log or arvo.deferred; as arvo.notice_unroutable; arvo.queue, arvo.lane when they
 --            are missing
 --   Locks    as arvo.lane_for
---   Raises   nothing
+--   Raises   RV002  as arvo.lane_for
+--            RV006  start_after is too long
 DECLARE
     v_now timestamptz := arvo.clock();
     v_slot smallint := arvo.slot();
@@ -133,7 +134,13 @@ BEGIN
         ORDER BY named.name
     ) AS missing;
 
-    IF p_start_after > interval '0' THEN
+    IF p_start_after > interval '3650 days' THEN
+        RAISE EXCEPTION 'argument is not valid'
+        USING ERRCODE = 'RV006',
+              COLUMN = 'start_after',
+              DETAIL = format('start_after: %s', p_start_after),
+              HINT = 'Defer an event by at most 3650 days.';
+    ELSIF p_start_after > interval '0' THEN
         v_due := v_now + p_start_after;
     END IF;
 
@@ -1022,7 +1029,7 @@ AS $lane_for$
 --   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot
 --   Writes   arvo.queue, arvo.lane, arvo.lease (the first cursor)
 --   Locks    arvo.queue row, arvo.lane row (only while they are being made)
---   Raises   RV002  the text may not name a queue
+--   Raises   RV002  the text may not name a queue, or the queue has 100 priorities
 DECLARE
     v_queue integer;
     v_priority integer;
@@ -1055,6 +1062,15 @@ BEGIN
     WHERE lane.queue = v_queue AND lane.priority = v_priority;
 
     IF NOT FOUND THEN
+        -- Every lane costs each claim a look: a queue has a handful of priorities, not a thousand.
+        IF (SELECT count(*) FROM arvo.lane WHERE lane.queue = v_queue) >= 100 THEN
+            RAISE EXCEPTION 'queue has too many priorities'
+            USING ERRCODE = 'RV002',
+                  COLUMN = 'priority',
+                  DETAIL = format('queue %s has 100 priorities; %s would be one more', p_queue,
+                                  v_priority),
+                  HINT = 'Use one of the priorities that the queue has.';
+        END IF;
         INSERT INTO arvo.lane (queue, priority)
         VALUES (v_queue, v_priority)
         ON CONFLICT (queue, priority) DO NOTHING
@@ -2032,6 +2048,8 @@ AS $claim$
 -- to p_limit deliveries of p_queues, and no more than p_limits[i] of the i-th. A name that ends in *
 -- stands for every queue that begins so. Starts at a random queue, so that none starves; within a
 -- queue higher priorities come first. A lane that another session is claiming from is left alone.
+-- Within a lane leases lapse in the order in which they were taken, so the longest p_lease that
+-- anybody asks for bounds how soon the next crash is noticed there; that is why it is short.
 --
 --   Reads    arvo.queue, arvo.lane; as arvo.claim_lane
 --   Writes   as arvo.promote and arvo.claim_lane
@@ -2054,7 +2072,7 @@ BEGIN
         WHEN p_queues IS NULL OR cardinality(p_queues) = 0 THEN 'queues'
         WHEN p_limit IS NULL OR p_limit NOT BETWEEN 0 AND 10000 THEN 'limit'
         WHEN cardinality(p_limits) <> cardinality(p_queues) THEN 'limits'
-        WHEN p_lease IS NULL OR p_lease NOT BETWEEN interval '1 second' AND interval '1 day'
+        WHEN p_lease IS NULL OR p_lease NOT BETWEEN interval '1 second' AND interval '5 minutes'
             THEN 'lease'
     END;
     IF v_argument IS NOT NULL THEN
@@ -2064,7 +2082,7 @@ BEGIN
               DETAIL = format('%s queues, limit %s, %s limits, lease %s', cardinality(p_queues),
                               p_limit, cardinality(p_limits), p_lease),
               HINT = 'Name at least one queue; limit is 0 to 10000; limits has one number for each'
-                     ' queue; lease is 1 second to 1 day.';
+                     ' queue; lease is 1 second to 5 minutes: a longer run is kept by extend.';
     END IF;
     SELECT asked.name INTO v_unknown
     FROM unnest(p_queues) AS asked (name)
@@ -2240,6 +2258,8 @@ AS $dispatch$
 --   Writes   as arvo.append
 --   Locks    as arvo.append
 --   Raises   RV001  the event is not valid
+--            RV002  the queue has too many priorities
+--            RV006  start_after is too long
 DECLARE
     v_fault text := arvo.event_fault(p_event);
     v_dispatched arvo_v1.dispatched;
@@ -2291,7 +2311,8 @@ AS $dispatch_many$
 --   Writes   as arvo.append
 --   Locks    as arvo.append
 --   Raises   RV001  an event is not valid
---            RV006  p_events is not an array
+--            RV002  a queue has too many priorities
+--            RV006  p_events is not an array, or start_after is too long
 DECLARE
     v_events jsonb[];
     v_ordinal bigint;
@@ -2370,13 +2391,13 @@ DECLARE
 BEGIN
     PERFORM arvo.require_read_committed('extend');
     IF p_leases IS NULL OR p_for IS NULL
-        OR p_for NOT BETWEEN interval '1 second' AND interval '1 day'
+        OR p_for NOT BETWEEN interval '1 second' AND interval '5 minutes'
     THEN
         RAISE EXCEPTION 'argument is not valid'
         USING ERRCODE = 'RV006',
               COLUMN = CASE WHEN p_leases IS NULL THEN 'leases' ELSE 'for' END,
               DETAIL = format('%s leases for %s', cardinality(p_leases), p_for),
-              HINT = 'Give an array of leases and an interval of 1 second to 1 day.';
+              HINT = 'Give an array of leases and an interval of 1 second to 5 minutes.';
     END IF;
 
     PERFORM pg_advisory_xact_lock(named.lease)
@@ -2522,7 +2543,22 @@ BEGIN
 
     RETURN NEXT ('promoted', arvo.promote(5000))::arvo_v1.maintained;
 
-    FOR v_lane IN SELECT lane.lane FROM arvo.lane ORDER BY lane.lane LOOP
+    -- Only lanes where something can have lapsed are locked, and not many at a time: they are held
+    -- until the end of the transaction.
+    FOR v_lane IN
+        SELECT lane.lane
+        FROM arvo.lane
+        CROSS JOIN LATERAL (
+            SELECT newest.sweep_at
+            FROM arvo.lease AS newest
+            WHERE newest.lane = lane.lane
+            ORDER BY newest.number DESC
+            LIMIT 1
+        ) AS head
+        WHERE head.sweep_at <= v_now
+        ORDER BY head.sweep_at
+        LIMIT 32
+    LOOP
         CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane);
         SELECT head.* INTO STRICT v_head
         FROM arvo.lease AS head

@@ -17,7 +17,8 @@ AS $append$
 --   Writes   arvo.log or arvo.deferred; as arvo.notice_unroutable; arvo.queue, arvo.lane when they
 --            are missing
 --   Locks    as arvo.lane_for
---   Raises   nothing
+--   Raises   RV002  as arvo.lane_for
+--            RV006  start_after is too long
 DECLARE
     v_now timestamptz := arvo.clock();
     v_slot smallint := arvo.slot();
@@ -50,7 +51,13 @@ BEGIN
         ORDER BY named.name
     ) AS missing;
 
-    IF p_start_after > interval '0' THEN
+    IF p_start_after > interval '3650 days' THEN
+        RAISE EXCEPTION 'argument is not valid'
+        USING ERRCODE = 'RV006',
+              COLUMN = 'start_after',
+              DETAIL = format('start_after: %s', p_start_after),
+              HINT = 'Defer an event by at most 3650 days.';
+    ELSIF p_start_after > interval '0' THEN
         v_due := v_now + p_start_after;
     END IF;
 

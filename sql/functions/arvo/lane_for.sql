@@ -11,7 +11,7 @@ AS $lane_for$
 --   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot
 --   Writes   arvo.queue, arvo.lane, arvo.lease (the first cursor)
 --   Locks    arvo.queue row, arvo.lane row (only while they are being made)
---   Raises   RV002  the text may not name a queue
+--   Raises   RV002  the text may not name a queue, or the queue has 100 priorities
 DECLARE
     v_queue integer;
     v_priority integer;
@@ -44,6 +44,15 @@ BEGIN
     WHERE lane.queue = v_queue AND lane.priority = v_priority;
 
     IF NOT FOUND THEN
+        -- Every lane costs each claim a look: a queue has a handful of priorities, not a thousand.
+        IF (SELECT count(*) FROM arvo.lane WHERE lane.queue = v_queue) >= 100 THEN
+            RAISE EXCEPTION 'queue has too many priorities'
+            USING ERRCODE = 'RV002',
+                  COLUMN = 'priority',
+                  DETAIL = format('queue %s has 100 priorities; %s would be one more', p_queue,
+                                  v_priority),
+                  HINT = 'Use one of the priorities that the queue has.';
+        END IF;
         INSERT INTO arvo.lane (queue, priority)
         VALUES (v_queue, v_priority)
         ON CONFLICT (queue, priority) DO NOTHING

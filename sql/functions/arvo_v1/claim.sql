@@ -22,6 +22,8 @@ AS $claim$
 -- to p_limit deliveries of p_queues, and no more than p_limits[i] of the i-th. A name that ends in *
 -- stands for every queue that begins so. Starts at a random queue, so that none starves; within a
 -- queue higher priorities come first. A lane that another session is claiming from is left alone.
+-- Within a lane leases lapse in the order in which they were taken, so the longest p_lease that
+-- anybody asks for bounds how soon the next crash is noticed there; that is why it is short.
 --
 --   Reads    arvo.queue, arvo.lane; as arvo.claim_lane
 --   Writes   as arvo.promote and arvo.claim_lane
@@ -44,7 +46,7 @@ BEGIN
         WHEN p_queues IS NULL OR cardinality(p_queues) = 0 THEN 'queues'
         WHEN p_limit IS NULL OR p_limit NOT BETWEEN 0 AND 10000 THEN 'limit'
         WHEN cardinality(p_limits) <> cardinality(p_queues) THEN 'limits'
-        WHEN p_lease IS NULL OR p_lease NOT BETWEEN interval '1 second' AND interval '1 day'
+        WHEN p_lease IS NULL OR p_lease NOT BETWEEN interval '1 second' AND interval '5 minutes'
             THEN 'lease'
     END;
     IF v_argument IS NOT NULL THEN
@@ -54,7 +56,7 @@ BEGIN
               DETAIL = format('%s queues, limit %s, %s limits, lease %s', cardinality(p_queues),
                               p_limit, cardinality(p_limits), p_lease),
               HINT = 'Name at least one queue; limit is 0 to 10000; limits has one number for each'
-                     ' queue; lease is 1 second to 1 day.';
+                     ' queue; lease is 1 second to 5 minutes: a longer run is kept by extend.';
     END IF;
     SELECT asked.name INTO v_unknown
     FROM unnest(p_queues) AS asked (name)

@@ -25,6 +25,8 @@ AS $dispatch$
 --   Writes   as arvo.append
 --   Locks    as arvo.append
 --   Raises   RV001  the event is not valid
+--            RV002  the queue has too many priorities
+--            RV006  start_after is too long
 DECLARE
     v_fault text := arvo.event_fault(p_event);
     v_dispatched arvo_v1.dispatched;

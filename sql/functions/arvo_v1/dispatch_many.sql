@@ -23,7 +23,8 @@ AS $dispatch_many$
 --   Writes   as arvo.append
 --   Locks    as arvo.append
 --   Raises   RV001  an event is not valid
---            RV006  p_events is not an array
+--            RV002  a queue has too many priorities
+--            RV006  p_events is not an array, or start_after is too long
 DECLARE
     v_events jsonb[];
     v_ordinal bigint;

@@ -33,7 +33,22 @@ BEGIN
 
     RETURN NEXT ('promoted', arvo.promote(5000))::arvo_v1.maintained;
 
-    FOR v_lane IN SELECT lane.lane FROM arvo.lane ORDER BY lane.lane LOOP
+    -- Only lanes where something can have lapsed are locked, and not many at a time: they are held
+    -- until the end of the transaction.
+    FOR v_lane IN
+        SELECT lane.lane
+        FROM arvo.lane
+        CROSS JOIN LATERAL (
+            SELECT newest.sweep_at
+            FROM arvo.lease AS newest
+            WHERE newest.lane = lane.lane
+            ORDER BY newest.number DESC
+            LIMIT 1
+        ) AS head
+        WHERE head.sweep_at <= v_now
+        ORDER BY head.sweep_at
+        LIMIT 32
+    LOOP
         CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane);
         SELECT head.* INTO STRICT v_head
         FROM arvo.lease AS head

@@ -1,0 +1,39 @@
+"""The README tells the truth: its quickstart runs as it stands, its commands exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_quickstart_runs_as_it_stands(tmp_path):
+    (code,) = re.findall(r"<!-- quickstart.*?-->\n```python\n(.*?)```", README, re.DOTALL)
+    program = tmp_path / "quickstart.py"
+    program.write_text(code, encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", str(program)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "Hello, Ada!\n", "")
+
+
+def test_the_make_targets_that_it_names_exist():
+    named = set(re.findall(r"^make ([a-z-]+)", README, re.MULTILINE))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert named >= {"demo", "test", "migrate", "rollback"}
+    assert not [target for target in named if not re.search(rf"^{target}:", makefile, re.MULTILINE)]
+
+
+def test_the_files_that_it_names_exist():
+    linked = set(re.findall(r"\]\(([^)#:]+)\)", README))
+    assert linked
+    assert not [path for path in linked if not (ROOT / path).exists()]
