@@ -36,9 +36,8 @@ DECLARE
     v_from_xid xid8;
     v_from_delivery bigint;
     v_late xid8[];
-    v_withdrawn boolean;
-    v_handed_out boolean;
-    v_leased boolean;
+    v_batch arvo.log[];
+    v_count integer;
 BEGIN
     SELECT head.* INTO STRICT v_head
     FROM arvo.lease AS head
@@ -62,8 +61,6 @@ BEGIN
     END IF;
 
     v_expires_at := greatest(v_now + p_lease, v_head.expires_at);
-    v_token := (nextval('arvo.lease_number'::regclass) << 12) | floor(random() * 4096)::bigint;
-    v_withdrawn := EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = p_lane);
 
     FOR v_try IN 1..2 LOOP
         IF v_head.exhausted OR v_try = 2 THEN
@@ -99,155 +96,104 @@ BEGIN
             WHERE pg_visible_in_snapshot(listed.xid, v_snapshot) AND listed.xid >= v_last_xid;
         END IF;
 
-        RETURN QUERY
-        WITH late AS (
-            SELECT entry.*
-            FROM unnest(v_late) AS listed (xid)
-            CROSS JOIN LATERAL (
-                SELECT log.*
+        v_batch := '{}';
+        IF v_late <> '{}' THEN
+            SELECT coalesce(array_agg(taken.entry ORDER BY taken.xid, taken.delivery), '{}')
+            INTO v_batch
+            FROM (
+                SELECT found.entry, found.xid, found.delivery
+                FROM unnest(v_late) AS listed (xid)
+                CROSS JOIN LATERAL (
+                    SELECT log AS entry, log.xid, log.delivery
+                    FROM arvo.log
+                    WHERE log.lane = p_lane
+                    AND log.xid = listed.xid
+                    AND log.delivery > CASE
+                        WHEN listed.xid = v_last_xid THEN v_last_delivery ELSE 0
+                    END
+                    ORDER BY log.delivery
+                    LIMIT p_limit
+                ) AS found
+                ORDER BY found.xid, found.delivery
+                LIMIT p_limit
+            ) AS taken;
+        END IF;
+        IF cardinality(v_batch) < p_limit THEN
+            SELECT v_batch || coalesce(
+                array_agg(taken.entry ORDER BY taken.xid, taken.delivery), '{}'
+            )
+            INTO v_batch
+            FROM (
+                SELECT log AS entry, log.xid, log.delivery
                 FROM arvo.log
                 WHERE log.lane = p_lane
-                AND log.xid = listed.xid
-                AND log.delivery > CASE WHEN listed.xid = v_last_xid THEN v_last_delivery ELSE 0 END
-                ORDER BY log.delivery
-                LIMIT p_limit
-            ) AS entry
-        ),
-
-        newer AS (
-            SELECT log.*
-            FROM arvo.log
-            WHERE log.lane = p_lane
-            AND (log.xid, log.delivery) > (v_from_xid, v_from_delivery)
-            AND log.xid < pg_snapshot_xmax(v_snapshot)
-            AND pg_visible_in_snapshot(log.xid, v_snapshot)
-            ORDER BY log.xid, log.delivery
-            LIMIT p_limit
-        ),
-
-        batch AS MATERIALIZED (
-            SELECT entry.*
-            FROM (SELECT * FROM late UNION ALL SELECT * FROM newer) AS entry
-            ORDER BY entry.xid, entry.delivery
-            LIMIT p_limit
-        ),
-
-        leased AS (
-            INSERT INTO arvo.lease (
-                slot, lane, number, token, worker, leased_at, expires_at, deliveries,
-                low_xid, high_xid, previous_snapshot, snapshot, last_xid, last_delivery,
-                exhausted, open_from, sweep_at
-            )
-            SELECT
-                v_slot,
-                p_lane,
-                v_head.number + 1,
-                v_token,
-                p_worker,
-                v_now,
-                v_expires_at,
-                taken.deliveries,
-                taken.low_xid,
-                taken.high_xid,
-                v_previous,
-                v_snapshot,
-                taken.high_xid,
-                taken.deliveries[cardinality(taken.deliveries)],
-                cardinality(taken.deliveries) < p_limit,
-                v_open_from,
-                least(v_sweep_at, v_expires_at)
-            FROM (
-                SELECT
-                    array_agg(batch.delivery ORDER BY batch.xid, batch.delivery) AS deliveries,
-                    min(batch.xid) AS low_xid,
-                    max(batch.xid) AS high_xid
-                FROM batch
-            ) AS taken
-            WHERE taken.deliveries IS NOT NULL
-        )
-
-        SELECT
-            v_token,
-            batch.delivery,
-            v_queue.name,
-            batch.attempt,
-            v_expires_at,
-            v_queue.expire_in,
-            batch.event,
-            batch.cause,
-            state.data,
-            CASE WHEN v_queue.stateful THEN coalesce(state.version, 0) END
-        FROM (
-            SELECT
-                taken.xid,
-                taken.delivery,
-                taken.attempt,
-                taken.cause,
-                -- a later delivery says where the event stands; asked for only when it is one
-                coalesce(taken.event, (
-                    SELECT origin.event
-                    FROM arvo.log AS origin
-                    WHERE origin.lane = taken.origin_lane
-                    AND origin.xid = taken.origin_xid
-                    AND origin.delivery = taken.origin_delivery
-                )) AS event
-            FROM batch AS taken
-        ) AS batch
-        LEFT JOIN arvo.state
-            ON state.subject_digest = CASE
-                WHEN v_queue.stateful THEN arvo.subject_digest(batch.event ->> 'subject')
-            END
-        WHERE NOT v_withdrawn OR NOT EXISTS (
-            SELECT
-            FROM arvo.tombstone
-            WHERE tombstone.lane = p_lane AND tombstone.delivery = batch.delivery
-        )
-        ORDER BY batch.xid, batch.delivery;
-        v_handed_out := FOUND;
-        v_leased := v_handed_out OR (
-            v_withdrawn AND EXISTS (SELECT FROM arvo.lease WHERE lease.token = v_token)
-        );
+                AND (log.xid, log.delivery) > (v_from_xid, v_from_delivery)
+                AND log.xid < pg_snapshot_xmax(v_snapshot)
+                AND pg_visible_in_snapshot(log.xid, v_snapshot)
+                ORDER BY log.xid, log.delivery
+                LIMIT p_limit - cardinality(v_batch)
+            ) AS taken;
+        END IF;
         -- A window that ended exactly at the limit leaves nothing: then open the next one now.
-        EXIT WHEN v_leased OR v_head.exhausted;
+        EXIT WHEN v_batch <> '{}' OR v_head.exhausted;
     END LOOP;
 
-    IF v_withdrawn AND v_leased THEN
-        WITH met AS (
-            DELETE FROM arvo.tombstone
-            USING arvo.lease
-            WHERE tombstone.lane = p_lane
-            AND lease.token = v_token
-            AND tombstone.delivery = ANY (lease.deliveries)
-            RETURNING tombstone.delivery
-        )
+    v_count := cardinality(v_batch);
+    IF v_count = 0 THEN
+        IF v_open_from > v_head.open_from THEN
+            INSERT INTO arvo.lease (
+                slot, lane, number, token, worker, leased_at, expires_at, deliveries,
+                previous_snapshot, snapshot, last_xid, last_delivery, exhausted,
+                open_from, sweep_at
+            )
+            VALUES (
+                v_slot, p_lane, v_head.number + 1, 0, p_worker, v_now, v_head.expires_at, '{}',
+                v_head.previous_snapshot, v_head.snapshot, v_head.last_xid, v_head.last_delivery,
+                v_head.exhausted, v_open_from, coalesce(v_sweep_at, 'infinity')
+            );
+        END IF;
+        RETURN;
+    END IF;
 
-        INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)
-        SELECT
-            v_slot,
-            v_token,
-            v_now,
-            array_agg(met.delivery),
-            '{cancelled}',
-            array_fill(NULL::integer, ARRAY[count(*)::integer])
-        FROM met
-        HAVING count(*) > 0;
-        IF NOT v_handed_out THEN
-            RETURN QUERY SELECT * FROM arvo.claim_lane(p_lane, p_limit, p_worker, p_lease);
+    v_token := (nextval('arvo.lease_number'::regclass) << 12) | floor(random() * 4096)::bigint;
+    INSERT INTO arvo.lease (
+        slot, lane, number, token, worker, leased_at, expires_at, deliveries,
+        low_xid, high_xid, previous_snapshot, snapshot, last_xid, last_delivery,
+        exhausted, open_from, sweep_at
+    )
+    VALUES (
+        v_slot, p_lane, v_head.number + 1, v_token, p_worker, v_now, v_expires_at,
+        ARRAY(SELECT taken.delivery FROM unnest(v_batch) AS taken),
+        v_batch[1].xid, v_batch[v_count].xid, v_previous, v_snapshot,
+        v_batch[v_count].xid, v_batch[v_count].delivery,
+        v_count < p_limit, v_open_from, least(v_sweep_at, v_expires_at)
+    );
+
+    IF EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = p_lane) THEN
+        v_batch := arvo.withdraw(p_lane, v_token, v_batch);
+        IF v_batch = '{}' THEN
+            RETURN QUERY
+            SELECT further.* FROM arvo.claim_lane(p_lane, p_limit, p_worker, p_lease) AS further;
             RETURN;
         END IF;
     END IF;
 
-    IF NOT v_leased AND v_open_from > v_head.open_from THEN
-        INSERT INTO arvo.lease (
-            slot, lane, number, token, worker, leased_at, expires_at, deliveries,
-            previous_snapshot, snapshot, last_xid, last_delivery, exhausted,
-            open_from, sweep_at
-        )
-        VALUES (
-            v_slot, p_lane, v_head.number + 1, 0, p_worker, v_now, v_head.expires_at, '{}',
-            v_head.previous_snapshot, v_head.snapshot, v_head.last_xid, v_head.last_delivery,
-            v_head.exhausted, v_open_from, coalesce(v_sweep_at, 'infinity')
-        );
+    IF v_queue.stateful THEN
+        RETURN QUERY
+        SELECT
+            v_token, taken.delivery, v_queue.name, taken.attempt, v_expires_at, v_queue.expire_in,
+            whole.event, taken.cause, state.data, coalesce(state.version, 0)
+        FROM unnest(v_batch) AS taken
+        CROSS JOIN LATERAL (SELECT arvo.event_of(taken) AS event) AS whole
+        LEFT JOIN arvo.state
+            ON state.subject_digest = arvo.subject_digest(whole.event ->> 'subject');
+    ELSE
+        RETURN QUERY
+        SELECT
+            v_token, taken.delivery, v_queue.name, taken.attempt, v_expires_at, v_queue.expire_in,
+            CASE WHEN taken.event IS NULL THEN arvo.event_of(taken) ELSE taken.event END,
+            taken.cause, NULL::jsonb, NULL::bigint
+        FROM unnest(v_batch) AS taken;
     END IF;
 END;
 $claim_lane$;

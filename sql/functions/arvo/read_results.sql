@@ -15,15 +15,27 @@ AS $read_results$
 WITH item AS MATERIALIZED (
     SELECT
         listed.ordinal::integer AS ordinal,
-        arvo.as_bigint(listed.item -> 'lease') AS lease,
-        arvo.as_bigint(listed.item -> 'delivery') AS delivery,
-        listed.item ->> 'outcome' AS asked,
-        nullif(listed.item -> 'events', 'null') AS events,
-        nullif(listed.item -> 'state', 'null') AS state,
-        nullif(listed.item -> 'error', 'null') AS error,
-        nullif(listed.item -> 'after', 'null') AS after,
-        arvo.as_bigint(listed.item -> 'run_time') AS run_time
+        CASE
+            WHEN given.lease ~ '^[0-9]{1,18}$' THEN given.lease::bigint
+            ELSE arvo.as_bigint(given.lease)
+        END AS lease,
+        CASE
+            WHEN given.delivery ~ '^[0-9]{1,18}$' THEN given.delivery::bigint
+            ELSE arvo.as_bigint(given.delivery)
+        END AS delivery,
+        given.outcome AS asked,
+        given.events,
+        given.state,
+        given.error,
+        given.after,
+        CASE WHEN given.run_time ~ '^[0-9]{1,10}$' THEN given.run_time::bigint END AS run_time
     FROM jsonb_array_elements(p_results) WITH ORDINALITY AS listed (item, ordinal)
+    CROSS JOIN LATERAL jsonb_to_record(
+        CASE WHEN jsonb_typeof(listed.item) = 'object' THEN listed.item ELSE '{}' END
+    ) AS given (
+        lease text, delivery text, outcome text, events jsonb, state jsonb, error jsonb,
+        after jsonb, run_time text
+    )
 ),
 
 checked AS (
@@ -53,7 +65,7 @@ checked AS (
                 AND jsonb_typeof(item.state -> 'data') IS DISTINCT FROM 'object'
                 THEN 'state.data: must be an object'
             WHEN item.state IS NOT NULL
-                AND arvo.as_bigint(item.state -> 'expected_version') IS NULL
+                AND arvo.as_bigint(item.state ->> 'expected_version') IS NULL
                 THEN 'state.expected_version: must be a number'
             WHEN item.after IS NOT NULL AND (
                 jsonb_typeof(item.after) <> 'number'
