@@ -10,8 +10,6 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $trace$
@@ -66,7 +64,13 @@ BEGIN
     WITH entry AS MATERIALIZED (
         SELECT
             known.subject,
-            arvo.event_of(log) AS event,
+            coalesce(log.event, (
+                SELECT origin.event
+                FROM arvo.log AS origin
+                WHERE origin.lane = log.origin_lane
+                AND origin.xid = log.origin_xid
+                AND origin.delivery = log.origin_delivery
+            )) AS event,
             log.delivery,
             log.lane,
             log.xid,
@@ -75,7 +79,12 @@ BEGIN
             log.cause,
             NULL::timestamptz AS due
         FROM unnest(v_subjects) AS known (subject)
-        INNER JOIN arvo.log ON log.subject_key = hashtextextended(known.subject, 0)
+        CROSS JOIN LATERAL (
+            SELECT found.*
+            FROM arvo.log AS found
+            WHERE found.subject_key = hashtextextended(known.subject, 0)
+            OFFSET 0  -- only by index: no join may read the log another way
+        ) AS log
         UNION ALL
         SELECT
             known.subject,
@@ -94,12 +103,29 @@ BEGIN
             deferred.cause,
             deferred.due
         FROM unnest(v_subjects) AS known (subject)
-        INNER JOIN arvo.deferred ON deferred.subject_key = hashtextextended(known.subject, 0)
-        WHERE NOT EXISTS (
-            SELECT
-            FROM arvo.log
-            WHERE log.subject_key = deferred.subject_key AND log.delivery = deferred.delivery
-        )
+        CROSS JOIN LATERAL (
+            SELECT found.*
+            FROM arvo.deferred AS found
+            WHERE found.subject_key = hashtextextended(known.subject, 0)
+            OFFSET 0
+        ) AS deferred
+    ),
+
+    -- a promoted row stands in both rooms until it is swept away
+    step AS MATERIALIZED (
+        SELECT DISTINCT ON (entry.delivery) entry.*
+        FROM entry
+        ORDER BY entry.delivery, entry.due NULLS FIRST
+    ),
+
+    -- what a later delivery says of the one before
+    told AS MATERIALIZED (
+        SELECT DISTINCT ON (step.cause ->> 'delivery')
+            (step.cause ->> 'delivery')::bigint AS delivery,
+            nullif(step.cause -> 'error', 'null') AS error
+        FROM step
+        WHERE step.cause ->> 'outcome' <> 'redriven'
+        ORDER BY step.cause ->> 'delivery', step.delivery
     )
 
     SELECT
@@ -132,15 +158,10 @@ BEGIN
                 WHERE dead.subject_key = hashtextextended(entry.subject, 0)
                 AND dead.delivery = entry.delivery
             ),
-            (
-                SELECT nullif(later.cause -> 'error', 'null')
-                FROM entry AS later
-                WHERE later.cause ->> 'delivery' = entry.delivery::text
-                AND later.cause ->> 'outcome' <> 'redriven'
-                LIMIT 1
-            )
+            told.error
         )
-    FROM entry
+    FROM step AS entry
+    LEFT JOIN told ON told.delivery = entry.delivery
     INNER JOIN arvo.lane ON lane.lane = entry.lane
     INNER JOIN arvo.queue ON queue.queue = lane.queue
     LEFT JOIN LATERAL (
