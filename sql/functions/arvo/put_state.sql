@@ -23,7 +23,7 @@ AS $put_state$
 DECLARE
     v_now timestamptz := arvo.clock();
     v_digest bytea := arvo.subject_digest(p_subject);
-    v_parent bytea := arvo.subject_digest(nullif(p_parent_subject, p_subject));
+    v_parent bytea := arvo.subject_digest(nullif(nullif(p_parent_subject, p_subject), ''));
     v_status text := coalesce(p_data ->> 'executionStatus', 'unknown');
     v_version bigint;
 BEGIN

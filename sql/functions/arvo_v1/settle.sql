@@ -101,8 +101,8 @@ BEGIN
         IF v_version IS NULL THEN
             v_items[v_at].code := 'RV101';
             v_items[v_at].detail := format(
-                'version mismatch: subject %L is not at version %s',
-                left(v_items[v_at].state ->> 'subject', 80),
+                'version mismatch: subject %s is not at version %s',
+                left((v_items[v_at].state -> 'subject')::text, 80),
                 v_items[v_at].state ->> 'expected_version'
             );
             v_items[v_at].verdict := arvo.give_back(

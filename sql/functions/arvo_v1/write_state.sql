@@ -51,7 +51,8 @@ BEGIN
         IF NOT FOUND THEN
             RAISE EXCEPTION 'lock is not held'
             USING ERRCODE = 'RV302',
-                  DETAIL = format('subject %L, token %s', left(p_subject, 80), p_lock),
+                  DETAIL = format('subject %s, token %s',
+                                  left(to_json(p_subject)::text, 80), p_lock),
                   HINT = 'Acquire the lock, read the state again and decide again.';
         END IF;
     END IF;
@@ -62,8 +63,8 @@ BEGIN
     IF v_version IS NULL THEN
         RAISE EXCEPTION 'version mismatch: the state has moved on'
         USING ERRCODE = 'RV101',
-              DETAIL = format('subject %L is not at version %s', left(p_subject, 80),
-                              p_expected_version),
+              DETAIL = format('subject %s is not at version %s',
+                              left(to_json(p_subject)::text, 80), p_expected_version),
               HINT = 'Read the state again and decide again.';
     END IF;
     RETURN v_version;

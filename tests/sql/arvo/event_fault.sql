@@ -1,0 +1,167 @@
+-- arvo.event_fault(event): contract, stories, one refusal for each rule.
+BEGIN;
+SELECT plan(103);
+\ir ../given.psql
+
+-- contract --------------------------------------------------------------------------------------
+
+SELECT * FROM pg_temp.contract(
+    'arvo.event_fault(jsonb)',
+    'text', 'plpgsql', 'immutable', false,
+    'nobody'
+);
+
+CREATE FUNCTION pg_temp.fault(p_more jsonb, p_without text DEFAULT NULL) RETURNS text
+LANGUAGE sql AS $$
+    SELECT arvo.event_fault(CASE
+        WHEN p_without IS NULL THEN pg_temp.event('1', 'com.test.sink', p_more)
+        ELSE pg_temp.event('1', 'com.test.sink', p_more) - p_without
+    END)
+$$;
+
+-- stories ---------------------------------------------------------------------------------------
+
+SELECT is(pg_temp.fault('{}'), NULL, 'a plain event breaks no rule');
+SELECT is(
+    pg_temp.fault(
+        '{"specversion": "1.0", "datacontenttype": "application/cloudevents+json;charset=UTF-8",
+          "time": "2030-01-01T00:00:00.000Z", "dataschema": "com.test/1.0.0", "domain": "human.review",
+          "redirectto": "com.test.other", "accesscontrol": "role:admin", "parentid": "0",
+          "executionunits": 1.5, "traceparent": "00-1-2-01", "tracestate": "a=b"}'
+    ),
+    NULL, 'every field of an Arvo event may be given'
+);
+SELECT is(
+    pg_temp.fault(
+        '{"to": null, "domain": null, "redirectto": null, "accesscontrol": null, "parentid": null,
+          "executionunits": null, "traceparent": null, "tracestate": null, "dataschema": null}'
+    ),
+    NULL, 'those that may be null may be null'
+);
+SELECT is(pg_temp.fault('{}', 'to'), NULL, 'without "to", the type names the queue');
+SELECT is(
+    pg_temp.fault('{"text1": "x", "2": 2, "flag": true, "none": null}'), NULL,
+    'extensions are texts, numbers, booleans or null'
+);
+SELECT is(
+    pg_temp.fault(jsonb_build_object('subject', repeat('ü', 20000))), NULL,
+    'a subject may be longer than 10,000 characters'
+);
+SELECT is(pg_temp.fault(jsonb_build_object('domain', repeat('d', 400))), NULL, 'a domain of 400');
+SELECT is(pg_temp.fault(jsonb_build_object('to', repeat('q', 512))), NULL, 'a queue of 512');
+
+-- The size of an event is that of its text as PostgreSQL prints it.
+SELECT is(
+    pg_temp.fault(jsonb_build_object(
+        'data', jsonb_build_object('a', repeat(
+            'x', 1048576 - octet_length(pg_temp.event('1', 'com.test.sink', '{"data": {"a": ""}}')::text)
+        ))
+    )),
+    NULL, 'exactly 1,048,576 bytes are not too large'
+);
+
+-- refusals --------------------------------------------------------------------------------------
+
+SELECT is(arvo.event_fault(NULL), 'event: must be a JSON object', 'nothing');
+SELECT is(arvo.event_fault('null'), 'event: must be a JSON object', 'null');
+SELECT is(arvo.event_fault('[]'), 'event: must be a JSON object', 'an array');
+SELECT is(arvo.event_fault('"x"'), 'event: must be a JSON object', 'a text');
+SELECT is(
+    pg_temp.fault(jsonb_build_object(
+        'data', jsonb_build_object('a', repeat(
+            'x', 1048577 - octet_length(pg_temp.event('1', 'com.test.sink', '{"data": {"a": ""}}')::text)
+        ))
+    )),
+    'event: must not be larger than 1048576 bytes', 'one byte more'
+);
+SELECT is(
+    pg_temp.fault(format('{"data": {"a": [%s]}}', trim(repeat('1e131071,', 9), ','))::jsonb),
+    'event: must not be larger than 1048576 bytes',
+    'a few bytes of JSON that PostgreSQL prints as more than a mebibyte of digits'
+);
+CREATE TEMPORARY TABLE outbox (event jsonb);
+INSERT INTO outbox
+VALUES (pg_temp.event('1', 'com.test.sink', jsonb_build_object(
+    'data', jsonb_build_object('a', repeat('x', 2000000))
+)));
+SELECT is(
+    (SELECT arvo.event_fault(outbox.event) FROM outbox),
+    'event: must not be larger than 1048576 bytes',
+    'also when it comes compressed out of a table'
+);
+
+SELECT is(
+    array_agg(pg_temp.fault('{}', field.name) ORDER BY field.name),
+    ARRAY['data: is missing', 'id: is missing', 'source: is missing', 'subject: is missing', 'type: is missing'],
+    'five fields may not be left out'
+)
+FROM unnest(ARRAY['id', 'source', 'type', 'subject', 'data']) AS field (name);
+SELECT is(
+    pg_temp.fault(jsonb_build_object(field.name, value.given)),
+    field.name || ': must be a text that is not empty',
+    field.name || ' may not be ' || value.given
+)
+FROM unnest(ARRAY['id', 'source', 'subject', 'type', 'specversion', 'datacontenttype', 'time'])
+    AS field (name)
+CROSS JOIN unnest(ARRAY['""', '7', 'null', '{}']::jsonb[]) AS value (given);
+SELECT is(
+    pg_temp.fault(jsonb_build_object(field.name, value.given)),
+    field.name || ': must be a text that is not empty, or null',
+    field.name || ' may not be ' || value.given
+)
+FROM unnest(ARRAY[
+    'to', 'domain', 'redirectto', 'accesscontrol', 'parentid', 'dataschema', 'traceparent', 'tracestate'
+]) AS field (name)
+CROSS JOIN unnest(ARRAY['""', '7', '{}']::jsonb[]) AS value (given);
+SELECT is(pg_temp.fault('{"data": []}'), 'data: must be a JSON object', 'data: an array');
+SELECT is(pg_temp.fault('{"data": null}'), 'data: must be a JSON object', 'data: null');
+SELECT is(
+    pg_temp.fault('{"executionunits": "1"}'), 'executionunits: must be a number or null',
+    'execution units as a text'
+);
+SELECT is(
+    pg_temp.fault('{"camelCase": 1}'),
+    '"camelCase": names of extensions are lower-case letters and digits',
+    'an extension with a capital letter'
+);
+SELECT is(
+    pg_temp.fault(jsonb_build_object(E'a\nFORGED', 1)),
+    '"a\nFORGED": names of extensions are lower-case letters and digits',
+    'what is no name is quoted, so that it forges no line of a log'
+);
+SELECT is(
+    pg_temp.fault(jsonb_build_object(repeat('A', 500), 1)),
+    '"' || repeat('A', 79) || ': names of extensions are lower-case letters and digits',
+    'and cut'
+);
+SELECT is(
+    pg_temp.fault('{"extension": {"a": 1}}'),
+    'extension: extensions are texts, numbers, booleans or null', 'an extension as an object'
+);
+SELECT is(
+    pg_temp.fault('{"extension": []}'),
+    'extension: extensions are texts, numbers, booleans or null', 'an extension as an array'
+);
+SELECT is(pg_temp.fault('{"specversion": "0.3"}'), 'specversion: must be 1.0', 'another specversion');
+SELECT is(
+    pg_temp.fault(jsonb_build_object('type', given.type)),
+    'type: must be three or more dotted segments of lower-case letters and digits',
+    'type ' || to_json(given.type)
+)
+FROM unnest(ARRAY['com.test', 'Com.test.event', 'com..event', 'com.test.', 'com.test.a-b', E'com.test.event\n'])
+    AS given (type);
+SELECT is(
+    pg_temp.fault(jsonb_build_object('domain', given.domain)),
+    'domain: must be lower-case letters, digits and dots, at most 400',
+    'domain ' || left(to_json(given.domain)::text, 40)
+)
+FROM unnest(ARRAY['Human', 'a b', 'a-b', 'a*', repeat('d', 401)]) AS given (domain);
+SELECT is(
+    pg_temp.fault(jsonb_build_object('to', given.queue)),
+    'to: must be at most 512 characters of a URI, without quotes',
+    'to ' || left(to_json(given.queue)::text, 40)
+)
+FROM unnest(ARRAY['a b', 'a*', 'a''b', 'a"b', E'a\nb', 'ü', repeat('q', 513)]) AS given (queue);
+
+SELECT * FROM finish();
+ROLLBACK;

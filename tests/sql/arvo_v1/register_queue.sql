@@ -1,0 +1,127 @@
+-- arvo_v1.register_queue(queue, options…): contract, stories, refusals.
+BEGIN;
+SELECT plan(45);
+\ir ../given.psql
+
+-- contract --------------------------------------------------------------------------------------
+
+SELECT * FROM pg_temp.contract(
+    'arvo_v1.register_queue(text,boolean,integer,integer,interval,boolean,interval,interval,text,integer)',
+    'arvo_v1.queue', 'plpgsql', 'volatile', true,
+    'arvo_operator, arvo_worker'
+);
+
+-- stories ---------------------------------------------------------------------------------------
+
+SET LOCAL arvo.frozen_clock = '2030-01-01T00:00:00Z';
+SELECT row_eq(
+    $$ SELECT * FROM arvo_v1.register_queue('com.test.plain') $$,
+    ROW('com.test.plain', 'created', true, false, 0, 2, interval '0', false, NULL, interval '15 minutes', NULL, 10000)::arvo_v1.queue,
+    'a new queue has the defaults'
+);
+SELECT row_eq(
+    $$ SELECT * FROM arvo_v1.register_queue('com.test.sink', true, 3, 5, '10 seconds', true, '300 seconds', '60 seconds',
+                                            'com.test.dead', 500) $$,
+    ROW('com.test.sink', 'created', true, true, 3, 5, interval '10 s', true, interval '300 s', interval '60 s', 'com.test.dead',
+        500)::arvo_v1.queue,
+    'or the options that are given'
+);
+SELECT results_eq(
+    'SELECT name, registered, created_at, changed_at FROM arvo.queue ORDER BY name',
+    $$ VALUES ('com.test.dead', false, timestamptz '2030-01-01 00:00:00Z', timestamptz '2030-01-01 00:00:00Z'),
+              ('com.test.plain', true, '2030-01-01 00:00:00Z', '2030-01-01 00:00:00Z'),
+              ('com.test.sink', true, '2030-01-01 00:00:00Z', '2030-01-01 00:00:00Z') $$,
+    'a dead-letter queue that is not there is made; a registration makes no consumer of it'
+);
+SELECT results_eq(
+    $$ SELECT queue.name, lane.priority FROM arvo.lane INNER JOIN arvo.queue USING (queue) ORDER BY 1, 2 $$,
+    $$ VALUES ('com.test.dead', 0), ('com.test.plain', 0), ('com.test.sink', 0), ('com.test.sink', 3) $$,
+    'each queue has the lane of its priority'
+);
+
+SET LOCAL arvo.frozen_clock = '2030-01-01T01:00:00Z';
+SELECT is(
+    (SELECT change FROM arvo_v1.register_queue('com.test.sink')), 'unchanged', 'what is not named stays as it is'
+);
+SELECT is(
+    (SELECT change FROM arvo_v1.register_queue('com.test.sink', true, 3, 5, '10 seconds', true, '300 seconds', '60 seconds',
+                                               'com.test.dead', 500)),
+    'unchanged', 'what is named again, too'
+);
+SELECT is(
+    (SELECT changed_at FROM arvo.queue WHERE name = 'com.test.sink'), timestamptz '2030-01-01 00:00:00Z',
+    'then the time of the last change stays'
+);
+SELECT is(
+    (SELECT change FROM arvo_v1.register_queue('com.test.sink', p_retry_limit => 6, p_priority => 4, p_stateful => false)),
+    'priority, retry_limit, stateful', 'a change is named by its options'
+);
+SELECT results_eq(
+    $$ SELECT created_at, changed_at, priority, retry_limit, stateful, retry_delay FROM arvo.queue WHERE name = 'com.test.sink' $$,
+    $$ VALUES (timestamptz '2030-01-01 00:00:00Z', timestamptz '2030-01-01 01:00:00Z', 4, 6, false, interval '10 s') $$,
+    'and is stored with its time; the others stay'
+);
+SELECT is(
+    (SELECT count(*) FROM arvo.lane INNER JOIN arvo.queue USING (queue) WHERE name = 'com.test.sink'), 3::bigint,
+    'a new priority makes its lane'
+);
+SELECT arvo_v1.dispatch(pg_temp.event('1', 'com.test.early')) \gset
+SELECT is(
+    (SELECT change FROM arvo_v1.register_queue('com.test.early')), 'registered',
+    'of a queue in which events wait already, the registration is the change'
+);
+SELECT is(
+    (SELECT change FROM arvo_v1.register_queue('com.test.dead', p_retry_limit => 7)), 'registered, retry_limit',
+    'with others, if there are any'
+);
+SELECT is(
+    (SELECT queue FROM arvo_v1.register_queue('arvo.domain.human.review')), 'arvo.domain.human.review',
+    'a domain''s queue may have a handler'
+);
+SELECT is((SELECT change FROM arvo_v1.register_queue(repeat('q', 512))), 'created', '512 characters make a name');
+SELECT is(
+    (SELECT change FROM arvo_v1.register_queue('com.test.edge', p_retry_limit => 0, p_retry_delay => '0', p_retry_delay_max => '0',
+                                               p_expire_in => '1 second', p_warning_queue_size => 1)),
+    'created', 'the least of each'
+);
+SELECT is(
+    (SELECT change FROM arvo_v1.register_queue('com.test.edge', p_expire_in => '1 day', p_retry_delay => '3650 days',
+                                               p_retry_delay_max => '3650 days')),
+    'expire_in, retry_delay, retry_delay_max', 'the most'
+);
+
+-- refusals --------------------------------------------------------------------------------------
+
+SELECT is(
+    pg_temp.raised(format('SELECT arvo_v1.register_queue(%s)', given.arguments)),
+    format('RV002 | option is not valid | %s | option %s of queue %s', given.option, given.option, given.queue),
+    left(given.arguments, 100)
+)
+FROM (
+    VALUES
+    ('NULL', 'queue', ''),
+    ($$ '' $$, 'queue', '""'),
+    ($$ 'a b' $$, 'queue', '"a b"'),
+    ($$ 'a''b' $$, 'queue', '"a''b"'),
+    ($$ 'a*' $$, 'queue', '"a*"'),
+    ($$ E'a\nFORGED' $$, 'queue', '"a\nFORGED"'),
+    ($$ repeat('q', 513) $$, 'queue', '"' || repeat('q', 79)),
+    ($$ 'arvo.domain.' $$, 'queue', '"arvo.domain."'),
+    ($$ 'arvo.domain.Human' $$, 'queue', '"arvo.domain.Human"'),
+    ($$ 'a', p_retry_limit => -1 $$, 'retry_limit', '"a"'),
+    ($$ 'a', p_retry_delay => '-1 microsecond' $$, 'retry_delay', '"a"'),
+    ($$ 'a', p_retry_delay => '3650 days 1 microsecond' $$, 'retry_delay', '"a"'),
+    ($$ 'a', p_retry_delay_max => '-1 microsecond' $$, 'retry_delay_max', '"a"'),
+    ($$ 'a', p_retry_delay_max => '3650 days 1 microsecond' $$, 'retry_delay_max', '"a"'),
+    ($$ 'a', p_expire_in => '0.999999 seconds' $$, 'expire_in', '"a"'),
+    ($$ 'a', p_expire_in => '1 day 1 microsecond' $$, 'expire_in', '"a"'),
+    ($$ 'a', p_dead_letter => '' $$, 'dead_letter', '"a"'),
+    ($$ 'a', p_dead_letter => 'b c' $$, 'dead_letter', '"a"'),
+    ($$ 'a', p_dead_letter => 'a' $$, 'dead_letter', '"a"'),
+    ($$ 'a', p_warning_queue_size => 0 $$, 'warning_queue_size', '"a"'),
+    ($$ 'a', p_retry_limit => -1, p_warning_queue_size => 0 $$, 'retry_limit', '"a"')
+) AS given (arguments, option, queue);
+SELECT is_empty($$ SELECT FROM arvo.queue WHERE name IN ('a', '', 'b c') $$, 'nothing is made of them');
+
+SELECT * FROM finish();
+ROLLBACK;
