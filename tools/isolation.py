@@ -3,7 +3,8 @@
     python tools/isolation.py [NAME …]           compare with tests/sql/isolation/expected
     python tools/isolation.py --accept [NAME …]  write what was seen there
 
-Each spec gets a database of its own, a copy of one migrated database.
+Each spec gets a database of its own, a copy of one migrated database in which stage.sql, if the
+folder has one, has been run.
 """
 
 import argparse
@@ -21,6 +22,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "sql" / "isolation"
 PATIENCE = 300  # seconds for one spec; isolationtester itself gives a step up after 360
+
+
+def set_stage(bed: testbed.Testbed, stage: Path) -> None:
+    """Put into the migrated database what all specs of a folder share."""
+    if stage.exists():
+        with psycopg.connect(bed.dsn) as connection:
+            connection.execute(stage.read_bytes())
 
 
 def play(spec: Path, bed: testbed.Testbed) -> str:
@@ -84,6 +92,7 @@ def main() -> int:
     try:
         with testbed.open_testbed(arguments.server) as bed:
             print(f"PostgreSQL {bed.version}, isolationtester of the wheel", flush=True)
+            set_stage(bed, arguments.folder / "stage.sql")
             for spec in chosen:
                 good = passes(spec, play(spec, bed), arguments.folder, accept=arguments.accept)
                 failed += not good

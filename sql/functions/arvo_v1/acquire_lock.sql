@@ -10,11 +10,13 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $acquire_lock$
 -- Answers one row with a fencing token, or none when somebody holds the lock. Never waits: an
--- upsert alone would wait for a competitor's open transaction, so a transaction lock is tried first.
+-- upsert alone would wait for a competitor's open transaction, so a transaction lock is tried first;
+-- and for whoever has the row in hand (a write under the lock, a renewal, a clean-up), so the row is
+-- locked first, or left alone.
 --
 --   Reads    arvo.clock
 --   Writes   arvo.state_lock
---   Locks    the subject's transaction lock, tried; arvo.state_lock row
+--   Locks    the subject's transaction lock and arvo.state_lock row: tried, never waited for
 --   Raises   RV006  an argument is not valid
 BEGIN
     IF p_subject IS NULL OR p_subject = ''
@@ -27,6 +29,17 @@ BEGIN
               HINT = 'subject is a text that is not empty, ttl 1 millisecond to 30 days.';
     END IF;
     IF NOT pg_try_advisory_xact_lock(arvo.lock_key(p_subject)) THEN
+        RETURN;
+    END IF;
+    PERFORM
+    FROM arvo.state_lock
+    WHERE state_lock.subject_digest = arvo.subject_digest(p_subject)
+    FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND AND EXISTS (
+        SELECT
+        FROM arvo.state_lock
+        WHERE state_lock.subject_digest = arvo.subject_digest(p_subject)
+    ) THEN
         RETURN;
     END IF;
     RETURN QUERY

@@ -11,15 +11,15 @@ AS $cleanup_state$
 --
 --   Reads    arvo.lineage
 --   Writes   arvo.state, arvo.state_lock, arvo.lineage
---   Locks    arvo.state row, arvo.state_lock row, arvo.lineage row of p_subject
+--   Locks    arvo.state_lock row, arvo.state row, arvo.lineage row of p_subject: the order of write_state
 --   Raises   nothing
 DECLARE
     v_digest bytea := arvo.subject_digest(p_subject);
     v_found boolean;
 BEGIN
+    DELETE FROM arvo.state_lock WHERE state_lock.subject_digest = v_digest;
     DELETE FROM arvo.state WHERE state.subject_digest = v_digest;
     v_found := FOUND;
-    DELETE FROM arvo.state_lock WHERE state_lock.subject_digest = v_digest;
     DELETE FROM arvo.lineage
     WHERE lineage.subject_digest = v_digest
     AND NOT EXISTS (

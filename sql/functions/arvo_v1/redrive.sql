@@ -19,8 +19,8 @@ AS $redrive$
 --
 --   Reads    arvo.dead, arvo.lease, arvo.clock, arvo.slot
 --   Writes   arvo.dead, arvo.tombstone, arvo.log; arvo.queue, arvo.lane when they are missing
---   Locks    arvo.dead rows (those that another redrive holds are skipped), lanes of dead-letter
---            queues
+--   Locks    lanes of dead-letter queues, in order; then arvo.dead rows (those that somebody else
+--            holds are skipped): whoever holds a lane may wait for such a row
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  neither queue nor dead is given
 DECLARE
@@ -40,6 +40,17 @@ BEGIN
               HINT = 'Name a queue, or the numbers of dead letters.';
     END IF;
 
+    PERFORM pg_advisory_xact_lock(hashtext('arvo'), received.lane)
+    FROM (
+        SELECT DISTINCT dead.dead_letter_lane AS lane
+        FROM arvo.dead
+        WHERE dead.resolution IS NULL
+        AND dead.dead_letter_lane IS NOT NULL
+        AND (p_queue IS NULL OR dead.queue = p_queue OR dead.dead_letter = p_queue)
+        AND (p_dead IS NULL OR dead.dead = ANY (p_dead))
+        ORDER BY dead.dead_letter_lane
+    ) AS received;
+
     FOR v_dead IN
         SELECT dead.*
         FROM arvo.dead
@@ -51,7 +62,10 @@ BEGIN
     LOOP
         EXIT WHEN v_left <= 0;
         IF v_dead.dead_letter_lane IS NOT NULL THEN
-            PERFORM pg_advisory_xact_lock(hashtext('arvo'), v_dead.dead_letter_lane);
+            -- A lane that came up since the locks were taken is left to the next call.
+            CONTINUE WHEN NOT pg_try_advisory_xact_lock(
+                hashtext('arvo'), v_dead.dead_letter_lane
+            );
             SELECT head.* INTO STRICT v_head
             FROM arvo.lease AS head
             WHERE head.lane = v_dead.dead_letter_lane

@@ -1,0 +1,256 @@
+-- stage: what the interleaving tests need in a database, beside the installation itself.
+--
+-- Short words for the steps of a spec, which print outcomes and never tokens or times, and the judge
+-- of all engine tests: stage.faults() reads the rooms, not the functions' own account, and says what
+-- contradicts the invariants. Sessions of the installation's owner only.
+
+CREATE SCHEMA stage;
+
+-- Deliveries that somebody has in hand, by name of the holder.
+CREATE TABLE stage.held (
+    holder text NOT NULL,
+    lease bigint NOT NULL,
+    delivery bigint NOT NULL,
+    event_id text NOT NULL,
+    attempt integer NOT NULL
+);
+
+CREATE FUNCTION stage.event(p_id text, p_to text, p_subject text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE AS $$
+SELECT jsonb_build_object(
+    'id', p_id, 'source', 'test', 'type', 'com.test.happened', 'specversion', '1.0',
+    'subject', coalesce(p_subject, p_id), 'to', p_to, 'data', '{}'::jsonb
+);
+$$;
+
+CREATE FUNCTION stage.put(p_queue text, p_id text, p_after interval DEFAULT NULL) RETURNS text
+LANGUAGE sql VOLATILE AS $$
+SELECT (arvo_v1.dispatch(stage.event(p_id, p_queue), p_after)).outcome;
+$$;
+
+-- Claims and remembers: "event/attempt …".
+CREATE FUNCTION stage.take(
+    p_holder text, p_queue text, p_limit integer DEFAULT 10, p_lease interval DEFAULT '30 seconds'
+) RETURNS text
+LANGUAGE sql VOLATILE AS $$
+WITH claimed AS MATERIALIZED (
+    SELECT * FROM arvo_v1.claim(ARRAY[p_queue], p_limit, p_holder, NULL, p_lease)
+), kept AS (
+    INSERT INTO stage.held
+    SELECT p_holder, lease, delivery, event ->> 'id', attempt FROM claimed
+)
+SELECT coalesce(
+    string_agg((event ->> 'id') || '/' || attempt, ' ' ORDER BY delivery), 'nothing'
+)
+FROM claimed;
+$$;
+
+-- Settles what the holder has in hand: "event outcome [code] …".
+CREATE FUNCTION stage.settle(p_holder text, p_outcome text, p_more jsonb DEFAULT '{}') RETURNS text
+LANGUAGE sql VOLATILE AS $$
+SELECT string_agg(
+    concat_ws(' ', held.event_id, verdict.outcome, verdict.code), ', ' ORDER BY verdict.ordinal
+)
+FROM arvo_v1.settle((
+    SELECT jsonb_agg(
+        jsonb_build_object('lease', lease, 'delivery', delivery, 'outcome', p_outcome) || p_more
+        ORDER BY delivery
+    )
+    FROM stage.held WHERE holder = p_holder
+)) AS verdict
+INNER JOIN stage.held ON held.holder = p_holder AND held.delivery = verdict.delivery;
+$$;
+
+-- A heartbeat for what the holder has in hand: held, lost.
+CREATE FUNCTION stage.extend(p_holder text, p_for interval DEFAULT '30 seconds') RETURNS text
+LANGUAGE sql VOLATILE AS $$
+SELECT string_agg(CASE WHEN beat.held THEN 'held' ELSE 'lost' END, ', ' ORDER BY beat.lease)
+FROM arvo_v1.extend(
+    (SELECT array_agg(DISTINCT lease) FROM stage.held WHERE holder = p_holder), p_for
+) AS beat;
+$$;
+
+-- Everything that was ever delivered, in order: how it stands now, read from the rooms.
+CREATE VIEW stage.story AS
+WITH entry AS (
+    SELECT log.delivery, log.lane, log.xid, log.attempt, log.event, log.origin_delivery, log.cause,
+           false AS postponed
+    FROM arvo.log
+    UNION ALL
+    SELECT waiting.delivery, waiting.lane, waiting.xid, waiting.attempt, waiting.event,
+           waiting.origin_delivery, waiting.cause, true
+    FROM arvo.deferred AS waiting
+    WHERE NOT EXISTS (SELECT FROM arvo.log WHERE log.delivery = waiting.delivery)
+)
+SELECT
+    entry.delivery,
+    entry.lane,
+    queue.name AS queue,
+    coalesce(entry.event, origin.event) ->> 'id' AS event_id,
+    entry.attempt,
+    entry.cause,
+    entry.xid,
+    CASE
+        WHEN closed.outcome IS NOT NULL THEN closed.outcome
+        WHEN leased.token IS NOT NULL THEN 'leased'
+        WHEN entry.postponed THEN 'deferred'
+        ELSE 'queued'
+    END AS place
+FROM entry
+INNER JOIN arvo.lane ON lane.lane = entry.lane
+INNER JOIN arvo.queue ON queue.queue = lane.queue
+LEFT JOIN arvo.log AS origin ON origin.delivery = entry.origin_delivery
+LEFT JOIN LATERAL (
+    SELECT lease.token FROM arvo.lease
+    WHERE lease.lane = entry.lane AND lease.token <> 0 AND NOT lease.carried
+    AND entry.delivery = ANY (lease.deliveries)
+    LIMIT 1
+) AS leased ON true
+LEFT JOIN LATERAL (
+    SELECT closure.outcomes[least(gone.ordinal, cardinality(closure.outcomes))] AS outcome
+    FROM arvo.closure
+    CROSS JOIN LATERAL
+        unnest(closure.deliveries) WITH ORDINALITY AS gone (delivery, ordinal)
+    WHERE closure.token = leased.token AND gone.delivery = entry.delivery
+    LIMIT 1
+) AS closed ON true;
+
+-- "event: place, place …" in order of delivery, for all events of a queue.
+CREATE FUNCTION stage.see(p_queue text DEFAULT NULL) RETURNS SETOF text
+LANGUAGE sql VOLATILE AS $$
+SELECT told.event_id || ': ' || string_agg(told.place, ', ' ORDER BY told.delivery)
+FROM stage.story AS told
+WHERE p_queue IS NULL OR told.queue = p_queue
+GROUP BY told.event_id
+ORDER BY told.event_id;
+$$;
+
+-- What contradicts the invariants; no rows when nothing does. Meant for a quiet moment.
+CREATE FUNCTION stage.faults() RETURNS SETOF text
+LANGUAGE sql VOLATILE AS $$
+WITH head AS MATERIALIZED (
+    SELECT DISTINCT ON (lease.lane) lease.* FROM arvo.lease ORDER BY lease.lane, lease.number DESC
+),
+held AS MATERIALIZED (
+    SELECT lease.lane, lease.number, lease.token, lease.carried, taken.delivery
+    FROM arvo.lease CROSS JOIN LATERAL unnest(lease.deliveries) AS taken (delivery)
+    WHERE lease.token <> 0
+),
+closed AS MATERIALIZED (
+    SELECT closure.token, gone.delivery,
+           closure.outcomes[least(gone.ordinal, cardinality(closure.outcomes))] AS outcome
+    FROM arvo.closure
+    CROSS JOIN LATERAL unnest(closure.deliveries) WITH ORDINALITY AS gone (delivery, ordinal)
+),
+story AS MATERIALIZED (SELECT * FROM stage.story),
+successor AS MATERIALIZED (
+    SELECT (story.cause ->> 'delivery')::bigint AS delivery, count(*) AS times
+    FROM story
+    WHERE story.cause ->> 'outcome' NOT IN ('dead', 'redriven')
+    GROUP BY 1
+)
+SELECT format('delivery %s was leased %s times', held.delivery, count(*))
+FROM held WHERE NOT held.carried GROUP BY held.delivery HAVING count(*) > 1
+UNION ALL
+SELECT format('delivery %s was closed %s times', closed.delivery, count(*))
+FROM closed GROUP BY closed.delivery HAVING count(*) > 1
+UNION ALL
+SELECT format('delivery %s was closed under lease %s, which does not hold it',
+              closed.delivery, closed.token)
+FROM closed
+WHERE NOT EXISTS (
+    SELECT FROM held WHERE held.token = closed.token AND held.delivery = closed.delivery
+    AND NOT held.carried
+)
+UNION ALL
+SELECT format('delivery %s is twice in the log', log.delivery)
+FROM arvo.log GROUP BY log.delivery HAVING count(*) > 1
+UNION ALL
+SELECT format('delivery %s of lane %s is queued, and the cursor has passed it',
+              story.delivery, story.lane)
+FROM story INNER JOIN head ON head.lane = story.lane
+WHERE story.place = 'queued'
+AND NOT arvo.is_unclaimed(
+    (SELECT newest FROM arvo.lease AS newest
+     WHERE newest.lane = story.lane ORDER BY newest.number DESC LIMIT 1),
+    story.xid, story.delivery
+)
+UNION ALL
+SELECT format('delivery %s of lane %s is leased, and the cursor has not reached it',
+              held.delivery, held.lane)
+FROM held INNER JOIN story ON story.delivery = held.delivery
+WHERE NOT held.carried
+AND arvo.is_unclaimed(
+    (SELECT newest FROM arvo.lease AS newest
+     WHERE newest.lane = story.lane ORDER BY newest.number DESC LIMIT 1),
+    story.xid, story.delivery
+)
+UNION ALL
+SELECT format('delivery %s is deferred, and the promotion has passed it', waiting.delivery)
+FROM arvo.deferred AS waiting
+CROSS JOIN (SELECT * FROM arvo.promotion ORDER BY number DESC LIMIT 1) AS passed
+WHERE (waiting.due, waiting.delivery) <= (passed.due, passed.delivery)
+AND pg_visible_in_snapshot(waiting.xid, passed.snapshot)
+AND NOT EXISTS (SELECT FROM arvo.log WHERE log.delivery = waiting.delivery)
+UNION ALL
+SELECT format('delivery %s is %s and has %s successors', story.delivery, story.place,
+              coalesce(successor.times, 0))
+FROM story LEFT JOIN successor ON successor.delivery = story.delivery
+LEFT JOIN arvo.dead ON dead.delivery = story.delivery
+WHERE coalesce(successor.times, 0) + (dead.delivery IS NOT NULL)::integer <> CASE
+    WHEN story.place IN ('retried', 'released', 'snoozed', 'conflict', 'expired', 'dead') THEN 1
+    ELSE 0
+END
+UNION ALL
+SELECT format('lane %s: lease numbers have a gap', lease.lane)
+FROM arvo.lease GROUP BY lease.lane
+HAVING count(*) <> max(lease.number) + 1 OR count(*) <> count(DISTINCT lease.number)
+UNION ALL
+SELECT format('lane %s, number %s: %s decreases', later.lane, later.number, later.which)
+FROM (
+    SELECT lease.lane, lease.number, 'the expiry' AS which,
+           lease.expires_at < lag(lease.expires_at) OVER by_number AS wrong
+    FROM arvo.lease WINDOW by_number AS (PARTITION BY lease.lane ORDER BY lease.number)
+    UNION ALL
+    SELECT lease.lane, lease.number, 'the token',
+           lease.token <= lag(lease.token) OVER by_number
+    FROM arvo.lease WHERE lease.token <> 0 AND NOT lease.carried
+    WINDOW by_number AS (PARTITION BY lease.lane ORDER BY lease.number)
+    UNION ALL
+    SELECT lease.lane, lease.number, 'the lower bound of open leases',
+           lease.open_from < lag(lease.open_from) OVER by_number
+    FROM arvo.lease WINDOW by_number AS (PARTITION BY lease.lane ORDER BY lease.number)
+) AS later
+WHERE later.wrong
+UNION ALL
+SELECT format('token %s names %s leases', lease.token, count(*))
+FROM arvo.lease WHERE lease.token <> 0 AND NOT lease.carried
+GROUP BY lease.token HAVING count(*) > 1
+UNION ALL
+SELECT format('delivery %s is open below the lower bound of lane %s', held.delivery, held.lane)
+FROM held INNER JOIN head ON head.lane = held.lane
+WHERE held.number < head.open_from
+AND NOT EXISTS (SELECT FROM held AS newer
+                WHERE newer.token = held.token AND newer.number > held.number)
+AND NOT EXISTS (SELECT FROM closed
+                WHERE closed.token = held.token AND closed.delivery = held.delivery)
+UNION ALL
+SELECT format('delivery %s is open and nobody will look for it: sweep_at %s', held.delivery,
+              head.sweep_at)
+FROM held INNER JOIN head ON head.lane = held.lane
+WHERE head.sweep_at = 'infinity'
+AND NOT EXISTS (SELECT FROM closed
+                WHERE closed.token = held.token AND closed.delivery = held.delivery)
+UNION ALL
+SELECT format('subject %s: %s', state.subject, state.version)
+FROM arvo.state WHERE state.version < 1;
+$$;
+
+-- An empty house again: a spec's teardown.
+CREATE FUNCTION stage.clear() RETURNS void
+LANGUAGE sql VOLATILE AS $$
+TRUNCATE stage.held, arvo.log, arvo.lease, arvo.closure, arvo.deferred, arvo.promotion, arvo.dead,
+         arvo.tombstone, arvo.state, arvo.state_lock, arvo.lineage, arvo.lane, arvo.queue;
+INSERT INTO arvo.promotion (number, due, delivery, snapshot, promoted, at)
+VALUES (0, '-infinity', 0, '1:1:', 0, clock_timestamp());
+$$;
