@@ -430,7 +430,7 @@ TRAPS = {
             Mutant(
                 "the next window is not opened in the same call",
                 CLAIM,
-                "EXIT WHEN v_leased OR v_head.exhausted;",
+                "EXIT WHEN v_batch <> '{}' OR v_head.exhausted;",
                 "EXIT;",
             )
         ],
@@ -476,8 +476,8 @@ TRAPS = {
             Mutant(
                 "a late transaction is begun again for each portion",
                 CLAIM,
-                "CASE WHEN listed.xid = v_last_xid THEN v_last_delivery ELSE 0 END",
-                "0",
+                "WHEN listed.xid = v_last_xid THEN v_last_delivery ELSE 0",
+                "ELSE 0",
             ),
         ],
     ),
