@@ -17,11 +17,11 @@ WITH item AS MATERIALIZED (
         listed.ordinal::integer AS ordinal,
         CASE
             WHEN given.lease ~ '^[0-9]{1,18}$' THEN given.lease::bigint
-            ELSE arvo.as_bigint(given.lease)
+            ELSE arvo.as_bigint(listed.item -> 'lease')
         END AS lease,
         CASE
             WHEN given.delivery ~ '^[0-9]{1,18}$' THEN given.delivery::bigint
-            ELSE arvo.as_bigint(given.delivery)
+            ELSE arvo.as_bigint(listed.item -> 'delivery')
         END AS delivery,
         given.outcome AS asked,
         given.events,
@@ -65,7 +65,7 @@ checked AS (
                 AND jsonb_typeof(item.state -> 'data') IS DISTINCT FROM 'object'
                 THEN 'state.data: must be an object'
             WHEN item.state IS NOT NULL
-                AND arvo.as_bigint(item.state ->> 'expected_version') IS NULL
+                AND arvo.as_bigint(item.state -> 'expected_version') IS NULL
                 THEN 'state.expected_version: must be a number'
             WHEN item.after IS NOT NULL AND (
                 jsonb_typeof(item.after) <> 'number'

@@ -477,7 +477,7 @@ TRAPS = {
                 "a late transaction is begun again for each portion",
                 CLAIM,
                 "WHEN listed.xid = v_last_xid THEN v_last_delivery ELSE 0",
-                "ELSE 0",
+                "WHEN false THEN v_last_delivery ELSE 0",
             ),
         ],
     ),
