@@ -91,6 +91,10 @@ DROP FUNCTION arvo_v1.about();
 --! function arvo_v1.about
 --! end
 
+DROP FUNCTION arvo.withdraw(integer, bigint, arvo.log[]);
+--! function arvo.withdraw
+--! end
+
 DROP FUNCTION arvo.window_snapshot();
 --! function arvo.window_snapshot
 --! end

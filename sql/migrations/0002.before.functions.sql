@@ -355,7 +355,7 @@ AS $claim_lane$
 -- Order is by window, then transaction, then delivery. A claim that finds nothing writes nothing.
 --
 --   Reads    arvo.lease, arvo.log by (lane, xid, delivery), arvo.tombstone, arvo.queue, arvo.state
---   Writes   arvo.lease (one row); arvo.closure and arvo.tombstone for withdrawn deliveries
+--   Writes   arvo.lease (one row); as arvo.withdraw
 --   Locks    as arvo.sweep
 --   Raises   RV902  the stored transaction numbers belong to another cluster
 DECLARE
@@ -374,218 +374,166 @@ DECLARE
     v_from_xid xid8;
     v_from_delivery bigint;
     v_late xid8[];
-    v_withdrawn boolean;
-    v_handed_out boolean;
-    v_leased boolean;
+    v_batch arvo.log[];
+    v_count integer;
 BEGIN
-    SELECT head.* INTO STRICT v_head
-    FROM arvo.lease AS head
-    WHERE head.lane = p_lane
-    ORDER BY head.number DESC
-    LIMIT 1;
     SELECT queue.* INTO STRICT v_queue
     FROM arvo.lane
     INNER JOIN arvo.queue ON queue.queue = lane.queue
     WHERE lane.lane = p_lane;
 
-    v_open_from := v_head.open_from;
-    v_sweep_at := v_head.sweep_at;
-    IF v_sweep_at <= v_now THEN
-        v_open_from := arvo.sweep(v_head, 4096);
-        -- Twice a second at most: in a busy lane some lease is always about to lapse.
-        v_sweep_at := NULL;
-        SELECT greatest(oldest.expires_at, v_now + interval '0.5 seconds') INTO v_sweep_at
-        FROM arvo.lease AS oldest
-        WHERE oldest.lane = p_lane AND oldest.number = v_open_from;
-    END IF;
+    -- Once, unless everything that was leased turns out to be withdrawn.
+    LOOP
+        SELECT head.* INTO STRICT v_head
+        FROM arvo.lease AS head
+        WHERE head.lane = p_lane
+        ORDER BY head.number DESC
+        LIMIT 1;
 
-    v_expires_at := greatest(v_now + p_lease, v_head.expires_at);
-    v_token := (nextval('arvo.lease_number'::regclass) << 12) | floor(random() * 4096)::bigint;
-    v_withdrawn := EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = p_lane);
+        v_open_from := v_head.open_from;
+        v_sweep_at := v_head.sweep_at;
+        IF v_sweep_at <= v_now THEN
+            v_open_from := arvo.sweep(v_head, 4096);
+            -- Twice a second at most: in a busy lane some lease is always about to lapse.
+            v_sweep_at := NULL;
+            SELECT greatest(oldest.expires_at, v_now + interval '0.5 seconds') INTO v_sweep_at
+            FROM arvo.lease AS oldest
+            WHERE oldest.lane = p_lane AND oldest.number = v_open_from;
+        END IF;
 
-    FOR v_try IN 1..2 LOOP
-        IF v_head.exhausted OR v_try = 2 THEN
-            v_previous := v_head.snapshot;
-            v_snapshot := arvo.window_snapshot();
-            v_last_xid := '0';
-            v_last_delivery := 0;
-            IF pg_snapshot_xmax(v_snapshot) < pg_snapshot_xmax(v_previous) THEN
-                RAISE EXCEPTION 'transaction numbers are of another cluster'
-                USING ERRCODE = 'RV902',
-                      DETAIL = format('lane %s was read up to transaction %s; this cluster is at %s.',
-                                      p_lane, pg_snapshot_xmax(v_previous),
-                                      pg_snapshot_xmax(v_snapshot)),
-                      HINT = 'The database was restored into another cluster.';
+        FOR v_try IN 1..2 LOOP
+            IF v_head.exhausted OR v_try = 2 THEN
+                v_previous := v_head.snapshot;
+                v_snapshot := arvo.window_snapshot();
+                v_last_xid := '0';
+                v_last_delivery := 0;
+                IF pg_snapshot_xmax(v_snapshot) < pg_snapshot_xmax(v_previous) THEN
+                    RAISE EXCEPTION 'transaction numbers are of another cluster'
+                    USING ERRCODE = 'RV902',
+                          DETAIL = format(
+                              'lane %s was read up to transaction %s; this cluster is at %s.',
+                              p_lane, pg_snapshot_xmax(v_previous), pg_snapshot_xmax(v_snapshot)
+                          ),
+                          HINT = 'The database was restored into another cluster.';
+                END IF;
+            ELSE
+                v_previous := v_head.previous_snapshot;
+                v_snapshot := v_head.snapshot;
+                v_last_xid := v_head.last_xid;
+                v_last_delivery := v_head.last_delivery;
             END IF;
-        ELSE
-            v_previous := v_head.previous_snapshot;
-            v_snapshot := v_head.snapshot;
-            v_last_xid := v_head.last_xid;
-            v_last_delivery := v_head.last_delivery;
-        END IF;
 
-        -- Late transactions of the older snapshot come first, then everything that is newer.
-        v_from_xid := pg_snapshot_xmax(v_previous);
-        v_from_delivery := 0;
-        v_late := '{}';
-        IF v_last_xid >= v_from_xid THEN
-            v_from_xid := v_last_xid;
-            v_from_delivery := v_last_delivery;
-        ELSE
-            SELECT coalesce(array_agg(listed.xid), '{}') INTO v_late
-            FROM pg_snapshot_xip(v_previous) AS listed (xid)
-            WHERE pg_visible_in_snapshot(listed.xid, v_snapshot) AND listed.xid >= v_last_xid;
-        END IF;
+            -- Late transactions of the older snapshot come first, then everything that is newer.
+            v_from_xid := pg_snapshot_xmax(v_previous);
+            v_from_delivery := 0;
+            v_late := '{}';
+            IF v_last_xid >= v_from_xid THEN
+                v_from_xid := v_last_xid;
+                v_from_delivery := v_last_delivery;
+            ELSE
+                SELECT coalesce(array_agg(listed.xid), '{}') INTO v_late
+                FROM pg_snapshot_xip(v_previous) AS listed (xid)
+                WHERE pg_visible_in_snapshot(listed.xid, v_snapshot) AND listed.xid >= v_last_xid;
+            END IF;
 
-        RETURN QUERY
-        WITH late AS (
-            SELECT entry.*
-            FROM unnest(v_late) AS listed (xid)
-            CROSS JOIN LATERAL (
-                SELECT log.*
-                FROM arvo.log
-                WHERE log.lane = p_lane
-                AND log.xid = listed.xid
-                AND log.delivery > CASE WHEN listed.xid = v_last_xid THEN v_last_delivery ELSE 0 END
-                ORDER BY log.delivery
-                LIMIT p_limit
-            ) AS entry
-        ),
+            v_batch := '{}';
+            IF v_late <> '{}' THEN
+                SELECT coalesce(array_agg(taken.entry ORDER BY taken.xid, taken.delivery), '{}')
+                INTO v_batch
+                FROM (
+                    SELECT found.entry, found.xid, found.delivery
+                    FROM unnest(v_late) AS listed (xid)
+                    CROSS JOIN LATERAL (
+                        SELECT log AS entry, log.xid, log.delivery
+                        FROM arvo.log
+                        WHERE log.lane = p_lane
+                        AND log.xid = listed.xid
+                        AND log.delivery > CASE
+                            WHEN listed.xid = v_last_xid THEN v_last_delivery ELSE 0
+                        END
+                        ORDER BY log.delivery
+                        LIMIT p_limit
+                    ) AS found
+                    ORDER BY found.xid, found.delivery
+                    LIMIT p_limit
+                ) AS taken;
+            END IF;
+            IF cardinality(v_batch) < p_limit THEN
+                SELECT v_batch || coalesce(
+                    array_agg(taken.entry ORDER BY taken.xid, taken.delivery), '{}'
+                )
+                INTO v_batch
+                FROM (
+                    SELECT log AS entry, log.xid, log.delivery
+                    FROM arvo.log
+                    WHERE log.lane = p_lane
+                    AND (log.xid, log.delivery) > (v_from_xid, v_from_delivery)
+                    AND log.xid < pg_snapshot_xmax(v_snapshot)
+                    AND pg_visible_in_snapshot(log.xid, v_snapshot)
+                    ORDER BY log.xid, log.delivery
+                    LIMIT p_limit - cardinality(v_batch)
+                ) AS taken;
+            END IF;
+            -- A window that ended exactly at the limit leaves nothing: then open the next one now.
+            EXIT WHEN v_batch <> '{}' OR v_head.exhausted;
+        END LOOP;
 
-        newer AS (
-            SELECT log.*
-            FROM arvo.log
-            WHERE log.lane = p_lane
-            AND (log.xid, log.delivery) > (v_from_xid, v_from_delivery)
-            AND log.xid < pg_snapshot_xmax(v_snapshot)
-            AND pg_visible_in_snapshot(log.xid, v_snapshot)
-            ORDER BY log.xid, log.delivery
-            LIMIT p_limit
-        ),
-
-        batch AS MATERIALIZED (
-            SELECT entry.*
-            FROM (SELECT * FROM late UNION ALL SELECT * FROM newer) AS entry
-            ORDER BY entry.xid, entry.delivery
-            LIMIT p_limit
-        ),
-
-        leased AS (
-            INSERT INTO arvo.lease (
-                slot, lane, number, token, worker, leased_at, expires_at, deliveries,
-                low_xid, high_xid, previous_snapshot, snapshot, last_xid, last_delivery,
-                exhausted, open_from, sweep_at
-            )
-            SELECT
-                v_slot,
-                p_lane,
-                v_head.number + 1,
-                v_token,
-                p_worker,
-                v_now,
-                v_expires_at,
-                taken.deliveries,
-                taken.low_xid,
-                taken.high_xid,
-                v_previous,
-                v_snapshot,
-                taken.high_xid,
-                taken.deliveries[cardinality(taken.deliveries)],
-                cardinality(taken.deliveries) < p_limit,
-                v_open_from,
-                least(v_sweep_at, v_expires_at)
-            FROM (
-                SELECT
-                    array_agg(batch.delivery ORDER BY batch.xid, batch.delivery) AS deliveries,
-                    min(batch.xid) AS low_xid,
-                    max(batch.xid) AS high_xid
-                FROM batch
-            ) AS taken
-            WHERE taken.deliveries IS NOT NULL
-        )
-
-        SELECT
-            v_token,
-            batch.delivery,
-            v_queue.name,
-            batch.attempt,
-            v_expires_at,
-            v_queue.expire_in,
-            batch.event,
-            batch.cause,
-            state.data,
-            CASE WHEN v_queue.stateful THEN coalesce(state.version, 0) END
-        FROM (
-            SELECT
-                taken.xid,
-                taken.delivery,
-                taken.attempt,
-                taken.cause,
-                -- a later delivery says where the event stands; asked for only when it is one
-                coalesce(taken.event, (
-                    SELECT origin.event
-                    FROM arvo.log AS origin
-                    WHERE origin.lane = taken.origin_lane
-                    AND origin.xid = taken.origin_xid
-                    AND origin.delivery = taken.origin_delivery
-                )) AS event
-            FROM batch AS taken
-        ) AS batch
-        LEFT JOIN arvo.state
-            ON state.subject_digest = CASE
-                WHEN v_queue.stateful THEN arvo.subject_digest(batch.event ->> 'subject')
-            END
-        WHERE NOT v_withdrawn OR NOT EXISTS (
-            SELECT
-            FROM arvo.tombstone
-            WHERE tombstone.lane = p_lane AND tombstone.delivery = batch.delivery
-        )
-        ORDER BY batch.xid, batch.delivery;
-        v_handed_out := FOUND;
-        v_leased := v_handed_out OR (
-            v_withdrawn AND EXISTS (SELECT FROM arvo.lease WHERE lease.token = v_token)
-        );
-        -- A window that ended exactly at the limit leaves nothing: then open the next one now.
-        EXIT WHEN v_leased OR v_head.exhausted;
-    END LOOP;
-
-    IF v_withdrawn AND v_leased THEN
-        WITH met AS (
-            DELETE FROM arvo.tombstone
-            USING arvo.lease
-            WHERE tombstone.lane = p_lane
-            AND lease.token = v_token
-            AND tombstone.delivery = ANY (lease.deliveries)
-            RETURNING tombstone.delivery
-        )
-
-        INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)
-        SELECT
-            v_slot,
-            v_token,
-            v_now,
-            array_agg(met.delivery),
-            '{cancelled}',
-            array_fill(NULL::integer, ARRAY[count(*)::integer])
-        FROM met
-        HAVING count(*) > 0;
-        IF NOT v_handed_out THEN
-            RETURN QUERY SELECT * FROM arvo.claim_lane(p_lane, p_limit, p_worker, p_lease);
+        v_count := cardinality(v_batch);
+        IF v_count = 0 THEN
+            -- What the sweep found out is worth a row; the cursor stays where it is.
+            IF v_open_from > v_head.open_from THEN
+                INSERT INTO arvo.lease (
+                    slot, lane, number, token, worker, leased_at, expires_at, deliveries,
+                    previous_snapshot, snapshot, last_xid, last_delivery, exhausted,
+                    open_from, sweep_at
+                )
+                VALUES (
+                    v_slot, p_lane, v_head.number + 1, 0, p_worker, v_now, v_head.expires_at, '{}',
+                    v_head.previous_snapshot, v_head.snapshot, v_head.last_xid,
+                    v_head.last_delivery, v_head.exhausted,
+                    v_open_from, coalesce(v_sweep_at, 'infinity')
+                );
+            END IF;
             RETURN;
         END IF;
-    END IF;
 
-    IF NOT v_leased AND v_open_from > v_head.open_from THEN
+        v_expires_at := greatest(v_now + p_lease, v_head.expires_at);
+        v_token := (nextval('arvo.lease_number'::regclass) << 12) | floor(random() * 4096)::bigint;
         INSERT INTO arvo.lease (
             slot, lane, number, token, worker, leased_at, expires_at, deliveries,
-            previous_snapshot, snapshot, last_xid, last_delivery, exhausted,
-            open_from, sweep_at
+            low_xid, high_xid, previous_snapshot, snapshot, last_xid, last_delivery,
+            exhausted, open_from, sweep_at
         )
         VALUES (
-            v_slot, p_lane, v_head.number + 1, 0, p_worker, v_now, v_head.expires_at, '{}',
-            v_head.previous_snapshot, v_head.snapshot, v_head.last_xid, v_head.last_delivery,
-            v_head.exhausted, v_open_from, coalesce(v_sweep_at, 'infinity')
+            v_slot, p_lane, v_head.number + 1, v_token, p_worker, v_now, v_expires_at,
+            ARRAY(SELECT taken.delivery FROM unnest(v_batch) AS taken),
+            v_batch[1].xid, v_batch[v_count].xid, v_previous, v_snapshot,
+            v_batch[v_count].xid, v_batch[v_count].delivery,
+            v_count < p_limit, v_open_from, least(v_sweep_at, v_expires_at)
         );
+
+        IF EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = p_lane) THEN
+            v_batch := arvo.withdraw(p_lane, v_token, v_batch);
+        END IF;
+        EXIT WHEN v_batch <> '{}';
+    END LOOP;
+
+    IF v_queue.stateful THEN
+        RETURN QUERY
+        SELECT
+            v_token, taken.delivery, v_queue.name, taken.attempt, v_expires_at, v_queue.expire_in,
+            whole.event, taken.cause, state.data, coalesce(state.version, 0)
+        FROM unnest(v_batch) AS taken
+        CROSS JOIN LATERAL (SELECT arvo.event_of(taken) AS event) AS whole
+        LEFT JOIN arvo.state
+            ON state.subject_digest = arvo.subject_digest(whole.event ->> 'subject');
+    ELSE
+        RETURN QUERY
+        SELECT
+            v_token, taken.delivery, v_queue.name, taken.attempt, v_expires_at, v_queue.expire_in,
+            CASE WHEN taken.event IS NULL THEN arvo.event_of(taken) ELSE taken.event END,
+            taken.cause, NULL::jsonb, NULL::bigint
+        FROM unnest(v_batch) AS taken;
     END IF;
 END;
 $claim_lane$;
@@ -652,8 +600,9 @@ BEGIN
     IF p_event IS NULL OR jsonb_typeof(p_event) <> 'object' THEN
         RETURN 'event: must be a JSON object';
     END IF;
-    -- jsonb is never smaller than an eighth of its text: only events that may be too large are printed
-    IF pg_column_size(p_event) > 131072 AND octet_length(p_event::text) > 1048576 THEN
+    -- Its size as stored says nothing: it may come compressed out of a table, and a number of nine
+    -- characters may print as 131,072 digits.
+    IF octet_length(p_event::text) > 1048576 THEN
         RETURN 'event: must not be larger than 1048576 bytes';
     END IF;
     FOR v_key, v_value IN SELECT field.key, field.value FROM jsonb_each(p_event) AS field LOOP
@@ -1453,7 +1402,7 @@ AS $put_state$
 DECLARE
     v_now timestamptz := arvo.clock();
     v_digest bytea := arvo.subject_digest(p_subject);
-    v_parent bytea := arvo.subject_digest(nullif(p_parent_subject, p_subject));
+    v_parent bytea := arvo.subject_digest(nullif(nullif(p_parent_subject, p_subject), ''));
     v_status text := coalesce(p_data ->> 'executionStatus', 'unknown');
     v_version bigint;
 BEGIN
@@ -1520,15 +1469,27 @@ AS $read_results$
 WITH item AS MATERIALIZED (
     SELECT
         listed.ordinal::integer AS ordinal,
-        arvo.as_bigint(listed.item -> 'lease') AS lease,
-        arvo.as_bigint(listed.item -> 'delivery') AS delivery,
-        listed.item ->> 'outcome' AS asked,
-        nullif(listed.item -> 'events', 'null') AS events,
-        nullif(listed.item -> 'state', 'null') AS state,
-        nullif(listed.item -> 'error', 'null') AS error,
-        nullif(listed.item -> 'after', 'null') AS after,
-        arvo.as_bigint(listed.item -> 'run_time') AS run_time
+        CASE
+            WHEN given.lease ~ '^[0-9]{1,18}$' THEN given.lease::bigint
+            ELSE arvo.as_bigint(listed.item -> 'lease')
+        END AS lease,
+        CASE
+            WHEN given.delivery ~ '^[0-9]{1,18}$' THEN given.delivery::bigint
+            ELSE arvo.as_bigint(listed.item -> 'delivery')
+        END AS delivery,
+        given.outcome AS asked,
+        given.events,
+        given.state,
+        given.error,
+        given.after,
+        CASE WHEN given.run_time ~ '^[0-9]{1,10}$' THEN given.run_time::bigint END AS run_time
     FROM jsonb_array_elements(p_results) WITH ORDINALITY AS listed (item, ordinal)
+    CROSS JOIN LATERAL jsonb_to_record(
+        CASE WHEN jsonb_typeof(listed.item) = 'object' THEN listed.item ELSE '{}' END
+    ) AS given (
+        lease text, delivery text, outcome text, events jsonb, state jsonb, error jsonb,
+        after jsonb, run_time text
+    )
 ),
 
 checked AS (
@@ -1937,6 +1898,55 @@ COMMENT ON FUNCTION arvo.window_snapshot() IS
 REVOKE ALL ON FUNCTION arvo.window_snapshot() FROM PUBLIC;
 --! end
 
+--! function arvo.withdraw
+-- arvo.withdraw(lane, token, batch) — close what was withdrawn before it could be claimed.
+CREATE OR REPLACE FUNCTION arvo.withdraw(p_lane integer, p_token bigint, p_batch arvo.log[])
+RETURNS arvo.log[]
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $withdraw$
+-- Those of a freshly leased batch that have a tombstone are closed as cancelled under that lease,
+-- and their tombstones are removed. Returns the others, in their order (unnest keeps it).
+--
+--   Reads    arvo.clock, arvo.slot
+--   Writes   arvo.tombstone, arvo.closure
+--   Locks    arvo.tombstone rows
+--   Raises   nothing
+DECLARE
+    v_withdrawn bigint[];
+BEGIN
+    WITH met AS (
+        DELETE FROM arvo.tombstone
+        WHERE tombstone.lane = p_lane
+        AND tombstone.delivery IN (SELECT entry.delivery FROM unnest(p_batch) AS entry)
+        RETURNING tombstone.delivery
+    )
+
+    SELECT array_agg(met.delivery) INTO v_withdrawn FROM met;
+    IF v_withdrawn IS NULL THEN
+        RETURN p_batch;
+    END IF;
+
+    INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)
+    VALUES (
+        arvo.slot(), p_token, arvo.clock(), v_withdrawn, '{cancelled}',
+        array_fill(NULL::integer, ARRAY[cardinality(v_withdrawn)])
+    );
+    RETURN ARRAY(
+        SELECT entry
+        FROM unnest(p_batch) AS entry
+        WHERE entry.delivery <> ALL (v_withdrawn)
+    );
+END;
+$withdraw$;
+
+COMMENT ON FUNCTION arvo.withdraw(integer, bigint, arvo.log[]) IS
+'Closes withdrawn deliveries of a freshly leased batch; returns the others.';
+
+REVOKE ALL ON FUNCTION arvo.withdraw(integer, bigint, arvo.log[]) FROM PUBLIC;
+--! end
+
 --! function arvo_v1.about
 -- arvo_v1.about() — what is installed here.
 CREATE OR REPLACE FUNCTION arvo_v1.about()
@@ -1982,11 +1992,13 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $acquire_lock$
 -- Answers one row with a fencing token, or none when somebody holds the lock. Never waits: an
--- upsert alone would wait for a competitor's open transaction, so a transaction lock is tried first.
+-- upsert alone would wait for a competitor's open transaction, so a transaction lock is tried first;
+-- and for whoever has the row in hand (a write under the lock, a renewal, a clean-up), so the row is
+-- locked first, or left alone.
 --
 --   Reads    arvo.clock
 --   Writes   arvo.state_lock
---   Locks    the subject's transaction lock, tried; arvo.state_lock row
+--   Locks    the subject's transaction lock and arvo.state_lock row: tried, never waited for
 --   Raises   RV006  an argument is not valid
 BEGIN
     IF p_subject IS NULL OR p_subject = ''
@@ -1999,6 +2011,17 @@ BEGIN
               HINT = 'subject is a text that is not empty, ttl 1 millisecond to 30 days.';
     END IF;
     IF NOT pg_try_advisory_xact_lock(arvo.lock_key(p_subject)) THEN
+        RETURN;
+    END IF;
+    PERFORM
+    FROM arvo.state_lock
+    WHERE state_lock.subject_digest = arvo.subject_digest(p_subject)
+    FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND AND EXISTS (
+        SELECT
+        FROM arvo.state_lock
+        WHERE state_lock.subject_digest = arvo.subject_digest(p_subject)
+    ) THEN
         RETURN;
     END IF;
     RETURN QUERY
@@ -2156,15 +2179,15 @@ AS $cleanup_state$
 --
 --   Reads    arvo.lineage
 --   Writes   arvo.state, arvo.state_lock, arvo.lineage
---   Locks    arvo.state row, arvo.state_lock row, arvo.lineage row of p_subject
+--   Locks    arvo.state_lock row, arvo.state row, arvo.lineage row of p_subject: the order of write_state
 --   Raises   nothing
 DECLARE
     v_digest bytea := arvo.subject_digest(p_subject);
     v_found boolean;
 BEGIN
+    DELETE FROM arvo.state_lock WHERE state_lock.subject_digest = v_digest;
     DELETE FROM arvo.state WHERE state.subject_digest = v_digest;
     v_found := FOUND;
-    DELETE FROM arvo.state_lock WHERE state_lock.subject_digest = v_digest;
     DELETE FROM arvo.lineage
     WHERE lineage.subject_digest = v_digest
     AND NOT EXISTS (
@@ -2792,8 +2815,8 @@ AS $redrive$
 --
 --   Reads    arvo.dead, arvo.lease, arvo.clock, arvo.slot
 --   Writes   arvo.dead, arvo.tombstone, arvo.log; arvo.queue, arvo.lane when they are missing
---   Locks    arvo.dead rows (those that another redrive holds are skipped), lanes of dead-letter
---            queues
+--   Locks    lanes of dead-letter queues, in order; then arvo.dead rows (those that somebody else
+--            holds are skipped): whoever holds a lane may wait for such a row
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  neither queue nor dead is given
 DECLARE
@@ -2813,6 +2836,17 @@ BEGIN
               HINT = 'Name a queue, or the numbers of dead letters.';
     END IF;
 
+    PERFORM pg_advisory_xact_lock(hashtext('arvo'), received.lane)
+    FROM (
+        SELECT DISTINCT dead.dead_letter_lane AS lane
+        FROM arvo.dead
+        WHERE dead.resolution IS NULL
+        AND dead.dead_letter_lane IS NOT NULL
+        AND (p_queue IS NULL OR dead.queue = p_queue OR dead.dead_letter = p_queue)
+        AND (p_dead IS NULL OR dead.dead = ANY (p_dead))
+        ORDER BY dead.dead_letter_lane
+    ) AS received;
+
     FOR v_dead IN
         SELECT dead.*
         FROM arvo.dead
@@ -2824,7 +2858,10 @@ BEGIN
     LOOP
         EXIT WHEN v_left <= 0;
         IF v_dead.dead_letter_lane IS NOT NULL THEN
-            PERFORM pg_advisory_xact_lock(hashtext('arvo'), v_dead.dead_letter_lane);
+            -- A lane that came up since the locks were taken is left to the next call.
+            CONTINUE WHEN NOT pg_try_advisory_xact_lock(
+                hashtext('arvo'), v_dead.dead_letter_lane
+            );
             SELECT head.* INTO STRICT v_head
             FROM arvo.lease AS head
             WHERE head.lane = v_dead.dead_letter_lane
@@ -2922,9 +2959,11 @@ BEGIN
         (2, 'queue', NOT starts_with(p_queue, 'arvo.domain.') OR p_queue ~ '^arvo\.domain\.[a-z0-9.]+$',
          'after arvo.domain. use lower-case letters, digits and dots'),
         (3, 'retry_limit', p_retry_limit >= 0, 'use 0 or more'),
-        (4, 'retry_delay', p_retry_delay >= interval '0', 'use an interval that is not negative'),
-        (5, 'retry_delay_max', p_retry_delay_max >= interval '0',
-         'use an interval that is not negative'),
+        -- Without a bound, a retry would be due behind the end of time, and fail with its whole batch.
+        (4, 'retry_delay', p_retry_delay BETWEEN interval '0' AND interval '3650 days',
+         'use between 0 and 3650 days'),
+        (5, 'retry_delay_max', p_retry_delay_max BETWEEN interval '0' AND interval '3650 days',
+         'use between 0 and 3650 days'),
         (6, 'expire_in', p_expire_in BETWEEN interval '1 second' AND interval '1 day',
          'use between 1 second and 1 day'),
         (7, 'dead_letter', p_dead_letter IS NULL OR arvo.is_queue_name(p_dead_letter),
@@ -3208,8 +3247,8 @@ BEGIN
         IF v_version IS NULL THEN
             v_items[v_at].code := 'RV101';
             v_items[v_at].detail := format(
-                'version mismatch: subject %L is not at version %s',
-                left(v_items[v_at].state ->> 'subject', 80),
+                'version mismatch: subject %s is not at version %s',
+                left((v_items[v_at].state -> 'subject')::text, 80),
                 v_items[v_at].state ->> 'expected_version'
             );
             v_items[v_at].verdict := arvo.give_back(
@@ -3333,8 +3372,6 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $trace$
@@ -3389,7 +3426,13 @@ BEGIN
     WITH entry AS MATERIALIZED (
         SELECT
             known.subject,
-            arvo.event_of(log) AS event,
+            coalesce(log.event, (
+                SELECT origin.event
+                FROM arvo.log AS origin
+                WHERE origin.lane = log.origin_lane
+                AND origin.xid = log.origin_xid
+                AND origin.delivery = log.origin_delivery
+            )) AS event,
             log.delivery,
             log.lane,
             log.xid,
@@ -3398,7 +3441,12 @@ BEGIN
             log.cause,
             NULL::timestamptz AS due
         FROM unnest(v_subjects) AS known (subject)
-        INNER JOIN arvo.log ON log.subject_key = hashtextextended(known.subject, 0)
+        CROSS JOIN LATERAL (
+            SELECT found.*
+            FROM arvo.log AS found
+            WHERE found.subject_key = hashtextextended(known.subject, 0)
+            OFFSET 0  -- only by index: no join may read the log another way
+        ) AS log
         UNION ALL
         SELECT
             known.subject,
@@ -3417,12 +3465,29 @@ BEGIN
             deferred.cause,
             deferred.due
         FROM unnest(v_subjects) AS known (subject)
-        INNER JOIN arvo.deferred ON deferred.subject_key = hashtextextended(known.subject, 0)
-        WHERE NOT EXISTS (
-            SELECT
-            FROM arvo.log
-            WHERE log.subject_key = deferred.subject_key AND log.delivery = deferred.delivery
-        )
+        CROSS JOIN LATERAL (
+            SELECT found.*
+            FROM arvo.deferred AS found
+            WHERE found.subject_key = hashtextextended(known.subject, 0)
+            OFFSET 0
+        ) AS deferred
+    ),
+
+    -- a promoted row stands in both rooms until it is swept away
+    step AS MATERIALIZED (
+        SELECT DISTINCT ON (entry.delivery) entry.*
+        FROM entry
+        ORDER BY entry.delivery, entry.due NULLS FIRST
+    ),
+
+    -- what a later delivery says of the one before
+    told AS MATERIALIZED (
+        SELECT DISTINCT ON (step.cause ->> 'delivery')
+            (step.cause ->> 'delivery')::bigint AS delivery,
+            nullif(step.cause -> 'error', 'null') AS error
+        FROM step
+        WHERE step.cause ->> 'outcome' <> 'redriven'
+        ORDER BY step.cause ->> 'delivery', step.delivery
     )
 
     SELECT
@@ -3455,15 +3520,10 @@ BEGIN
                 WHERE dead.subject_key = hashtextextended(entry.subject, 0)
                 AND dead.delivery = entry.delivery
             ),
-            (
-                SELECT nullif(later.cause -> 'error', 'null')
-                FROM entry AS later
-                WHERE later.cause ->> 'delivery' = entry.delivery::text
-                AND later.cause ->> 'outcome' <> 'redriven'
-                LIMIT 1
-            )
+            told.error
         )
-    FROM entry
+    FROM step AS entry
+    LEFT JOIN told ON told.delivery = entry.delivery
     INNER JOIN arvo.lane ON lane.lane = entry.lane
     INNER JOIN arvo.queue ON queue.queue = lane.queue
     LEFT JOIN LATERAL (
@@ -3642,7 +3702,8 @@ BEGIN
         IF NOT FOUND THEN
             RAISE EXCEPTION 'lock is not held'
             USING ERRCODE = 'RV302',
-                  DETAIL = format('subject %L, token %s', left(p_subject, 80), p_lock),
+                  DETAIL = format('subject %s, token %s',
+                                  left(to_json(p_subject)::text, 80), p_lock),
                   HINT = 'Acquire the lock, read the state again and decide again.';
         END IF;
     END IF;
@@ -3653,8 +3714,8 @@ BEGIN
     IF v_version IS NULL THEN
         RAISE EXCEPTION 'version mismatch: the state has moved on'
         USING ERRCODE = 'RV101',
-              DETAIL = format('subject %L is not at version %s', left(p_subject, 80),
-                              p_expected_version),
+              DETAIL = format('subject %s is not at version %s',
+                              left(to_json(p_subject)::text, 80), p_expected_version),
               HINT = 'Read the state again and decide again.';
     END IF;
     RETURN v_version;
