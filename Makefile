@@ -49,9 +49,10 @@ demo: $(LIGHT) ## Run a workflow on an embedded PostgreSQL
 
 test: lint types seals test-sql test-sql-15 test-isolation plcheck test-python ## Run all tests
 
-lint: $(DEV) ## Check style and format
+lint: $(DEV) ## Check style, format, and that the synchronous twins are current
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/unasync.py --check
 
 types: $(DEV) ## Check types
 	$(BIN)/mypy
