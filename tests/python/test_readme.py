@@ -23,7 +23,7 @@ def test_the_quickstart_runs_as_it_stands(tmp_path):
         timeout=60,
         check=False,
     )
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "Hello, Ada!\n", "")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "Hello, Ada\n", "")
 
 
 def test_the_make_targets_that_it_names_exist():
