@@ -7,7 +7,7 @@ SELECT plan(25);
 
 SELECT * FROM pg_temp.contract(
     'arvo_v1.trace(text,text)',
-    'SETOF arvo_v1.step', 'plpgsql', 'volatile', true,
+    'SETOF arvo_v1.step', 'plpgsql', 'stable', true,
     'arvo_monitor, arvo_operator, arvo_worker',
     ARRAY[
         'search_path=pg_catalog, pg_temp',
