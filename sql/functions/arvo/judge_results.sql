@@ -6,7 +6,8 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $judge_results$
 -- Fills in where each lease's deliveries stand, and refuses (RV301) or answers "already" what is not
--- open under the lease named. The caller holds the leases' locks.
+-- open under the lease named. What ended in a conflict took no effect, also when it is asked about
+-- again: "already", with code RV101. The caller holds the leases' locks.
 --
 --   Reads    arvo.lease and arvo.closure, by token
 --   Writes   nothing
@@ -45,6 +46,7 @@ judged AS (
         held.lane AS held_lane,
         held.low_xid AS held_low_xid,
         held.high_xid AS held_high_xid,
+        closed.outcome AS closed_outcome,
         CASE
             WHEN item.verdict IS NOT NULL THEN item.verdict
             WHEN closed.outcome NOT IN ('expired', 'cancelled') THEN 'already'
@@ -72,12 +74,17 @@ SELECT array_agg(
         judged.held_low_xid,
         judged.held_high_xid,
         judged.judgement,
-        CASE WHEN judged.judgement = 'refused' THEN coalesce(judged.code, 'RV301') END,
+        CASE
+            WHEN judged.judgement = 'refused' THEN coalesce(judged.code, 'RV301')
+            WHEN judged.closed_outcome = 'conflict' THEN 'RV101'
+        END,
         CASE
             WHEN judged.judgement = 'refused' THEN coalesce(
                 judged.detail,
                 format('delivery %s is not held under lease %s', judged.delivery, judged.lease)
             )
+            WHEN judged.closed_outcome = 'conflict' THEN
+                'version mismatch: the state had moved on when this was settled before'
         END,
         NULL
     )::arvo.result

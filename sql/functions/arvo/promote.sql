@@ -138,7 +138,7 @@ BEGIN
         AND dead.resolution IS NULL
     )
 
-    SELECT count(*), array_agg(DISTINCT logged.lane)
+    SELECT count(*)::integer, array_agg(DISTINCT logged.lane)
     INTO v_promoted, v_lanes
     FROM logged;
 

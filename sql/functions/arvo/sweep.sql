@@ -20,7 +20,6 @@ DECLARE
     v_blocked bigint;
     v_lease record;
     v_open bigint[];
-    v_outcomes text[];
 BEGIN
     SELECT coalesce(max(expired.number), p_head.open_from - 1) + 1
     INTO v_open_from

@@ -21,9 +21,11 @@ BEGIN
         RETURN v_snapshot;
     END IF;
     RETURN (
-        SELECT least(pg_snapshot_xmin(v_snapshot), v_own)::text
+        SELECT (
+            least(pg_snapshot_xmin(v_snapshot), v_own)::text
             || ':' || pg_snapshot_xmax(v_snapshot)::text
             || ':' || string_agg(open.xid::text, ',' ORDER BY open.xid)
+        )::pg_snapshot
         FROM (
             SELECT listed.xid
             FROM pg_snapshot_xip(v_snapshot) AS listed (xid)

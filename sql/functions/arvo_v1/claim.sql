@@ -32,7 +32,7 @@ AS $claim$
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  an argument is not valid
 DECLARE
-    v_start integer := floor(random() * cardinality(p_queues));
+    v_start integer := floor(random() * cardinality(p_queues))::integer;
     v_lane record;
     v_left integer := p_limit;
     v_quota integer[] := p_limits;

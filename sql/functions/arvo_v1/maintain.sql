@@ -22,7 +22,7 @@ DECLARE
     v_head arvo.lease;
     v_open_from bigint;
     v_sweep_at timestamptz;
-    v_healed bigint := 0;
+    v_healed bigint := 0::bigint;
     v_count bigint;
     v_passed arvo.promotion;
 BEGIN

@@ -11,10 +11,11 @@ SET enable_mergejoin = off
 SET jit = off
 AS $queue_stats$
 -- Counts exactly: by index, from each lane's cursor on, so the cost grows with what is waiting, not
--- with history. An empty queue has zeros; an unknown one has no row.
+-- with history. What has been withdrawn does not wait. An empty queue has zeros; an unknown one has
+-- no row.
 --
 --   Reads    arvo.queue, arvo.lane, arvo.lease, arvo.log, arvo.closure, arvo.deferred,
---            arvo.promotion, arvo.dead
+--            arvo.promotion, arvo.tombstone, arvo.dead
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
@@ -95,6 +96,11 @@ CROSS JOIN LATERAL (
             )
         )
     WHERE lane.queue = queue.queue
+    AND NOT EXISTS (
+        SELECT
+        FROM arvo.tombstone
+        WHERE tombstone.lane = lane.lane AND tombstone.delivery = entry.delivery
+    )
 ) AS ready
 WHERE p_queue IS NULL OR queue.name = p_queue
 ORDER BY queue.name COLLATE "C";

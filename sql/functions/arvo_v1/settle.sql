@@ -29,7 +29,8 @@ AS $settle$
 --   RV101  the state had moved on: the delivery goes back at once, uncharged
 --   RV301  the lease is not, or no longer, the caller's
 --
--- An item settled before under the same lease is answered "already". States, emitted events,
+-- An item settled before under the same lease is answered "already" (not accepted, with code RV101,
+-- if it ended in a conflict then). States, emitted events,
 -- retries, dead letters and the journal are written together.
 --
 --   Reads    arvo.lease and arvo.closure by token, arvo.clock, arvo.slot

@@ -5,7 +5,7 @@ CREATE OR REPLACE FUNCTION arvo_v1.trace(
 )
 RETURNS SETOF arvo_v1.step
 LANGUAGE plpgsql
-VOLATILE
+STABLE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off

@@ -22,7 +22,7 @@ AS $work$
 --   Locks    as arvo_v1.settle, then as arvo_v1.claim (which waits for none)
 --   Raises   as arvo_v1.settle and arvo_v1.claim
 BEGIN
-    IF p_results <> '[]' THEN
+    IF p_results IS DISTINCT FROM '[]' THEN
         RETURN QUERY
         SELECT
             'settled',

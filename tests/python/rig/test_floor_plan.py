@@ -30,10 +30,17 @@ def test_specs_and_their_expected_outputs_are_pairs():
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.glob("arvo*/*.sql")), ids=lambda path: path.stem)
-def test_a_test_file_is_one_transaction_with_a_plan(path):
+def test_a_test_file_has_a_plan_and_ends_with_a_rollback(path):
     statements = [
         line for line in path.read_text().splitlines() if line and not line.startswith("--")
     ]
     assert statements[0] == "BEGIN;"
     assert statements[1].startswith("SELECT plan(")
     assert statements[-2:] == ["SELECT * FROM finish();", "ROLLBACK;"]
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.glob("arvo*/*.sql")), ids=lambda path: path.stem)
+def test_a_test_file_that_commits_freezes_the_clock_beyond_the_commit(path):
+    text = path.read_text()
+    if "COMMIT AND CHAIN;" in text:
+        assert "SET LOCAL arvo.frozen_clock" not in text
