@@ -7,9 +7,7 @@ def test_a_claim_gets_past_any_number_of_withdrawn_deliveries(actors):
     ann = actors()
     ann.register(retry_limit=0, dead_letter="dlq")
     ann.put_many(COUNT)
-    ann.settle(
-        *({"lease": t[0], "delivery": t[1], "outcome": "rejected"} for t in ann.take(COUNT))
-    )
+    ann.settle(*({"lease": t[0], "delivery": t[1], "outcome": "rejected"} for t in ann.take(COUNT)))
     redriven = ann.ask("SELECT count(*) FROM arvo_v1.redrive('q', p_limit => %s)", COUNT)
     assert redriven == [(COUNT,)]
     ann.put("later", "dlq")
