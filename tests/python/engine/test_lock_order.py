@@ -1,4 +1,4 @@
-"""Whoever takes several locks takes them in one order: sessions wait for each other, never in a ring.
+"""Whoever takes several locks takes them in one order: sessions never wait in a ring.
 
 ARVO_STRESS_SECONDS sets how long it lasts (default 5).
 """
