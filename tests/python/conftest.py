@@ -21,7 +21,7 @@ from psycopg.conninfo import make_conninfo
 from arvo_plpg import embedded
 
 GIVEN = "ARVO_TEST_DSN"
-OPTIONS = ("max_connections=200", "deadlock_timeout=100ms")
+OPTIONS = ("max_connections=200", "deadlock_timeout=100ms", "max_prepared_transactions=20")
 
 
 def migrate_database(dsn: str) -> None:
