@@ -878,7 +878,8 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $judge_results$
 -- Fills in where each lease's deliveries stand, and refuses (RV301) or answers "already" what is not
--- open under the lease named. The caller holds the leases' locks.
+-- open under the lease named. What ended in a conflict took no effect, also when it is asked about
+-- again: "already", with code RV101. The caller holds the leases' locks.
 --
 --   Reads    arvo.lease and arvo.closure, by token
 --   Writes   nothing
@@ -917,6 +918,7 @@ judged AS (
         held.lane AS held_lane,
         held.low_xid AS held_low_xid,
         held.high_xid AS held_high_xid,
+        closed.outcome AS closed_outcome,
         CASE
             WHEN item.verdict IS NOT NULL THEN item.verdict
             WHEN closed.outcome NOT IN ('expired', 'cancelled') THEN 'already'
@@ -944,12 +946,17 @@ SELECT array_agg(
         judged.held_low_xid,
         judged.held_high_xid,
         judged.judgement,
-        CASE WHEN judged.judgement = 'refused' THEN coalesce(judged.code, 'RV301') END,
+        CASE
+            WHEN judged.judgement = 'refused' THEN coalesce(judged.code, 'RV301')
+            WHEN judged.closed_outcome = 'conflict' THEN 'RV101'
+        END,
         CASE
             WHEN judged.judgement = 'refused' THEN coalesce(
                 judged.detail,
                 format('delivery %s is not held under lease %s', judged.delivery, judged.lease)
             )
+            WHEN judged.closed_outcome = 'conflict' THEN
+                'version mismatch: the state had moved on when this was settled before'
         END,
         NULL
     )::arvo.result
@@ -1355,7 +1362,7 @@ BEGIN
         AND dead.resolution IS NULL
     )
 
-    SELECT count(*), array_agg(DISTINCT logged.lane)
+    SELECT count(*)::integer, array_agg(DISTINCT logged.lane)
     INTO v_promoted, v_lanes
     FROM logged;
 
@@ -1758,7 +1765,6 @@ DECLARE
     v_blocked bigint;
     v_lease record;
     v_open bigint[];
-    v_outcomes text[];
 BEGIN
     SELECT coalesce(max(expired.number), p_head.open_from - 1) + 1
     INTO v_open_from
@@ -1879,9 +1885,11 @@ BEGIN
         RETURN v_snapshot;
     END IF;
     RETURN (
-        SELECT least(pg_snapshot_xmin(v_snapshot), v_own)::text
+        SELECT (
+            least(pg_snapshot_xmin(v_snapshot), v_own)::text
             || ':' || pg_snapshot_xmax(v_snapshot)::text
             || ':' || string_agg(open.xid::text, ',' ORDER BY open.xid)
+        )::pg_snapshot
         FROM (
             SELECT listed.xid
             FROM pg_snapshot_xip(v_snapshot) AS listed (xid)
@@ -2081,7 +2089,7 @@ AS $claim$
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  an argument is not valid
 DECLARE
-    v_start integer := floor(random() * cardinality(p_queues));
+    v_start integer := floor(random() * cardinality(p_queues))::integer;
     v_lane record;
     v_left integer := p_limit;
     v_quota integer[] := p_limits;
@@ -2555,7 +2563,7 @@ DECLARE
     v_head arvo.lease;
     v_open_from bigint;
     v_sweep_at timestamptz;
-    v_healed bigint := 0;
+    v_healed bigint := 0::bigint;
     v_count bigint;
     v_passed arvo.promotion;
 BEGIN
@@ -2659,10 +2667,11 @@ SET enable_mergejoin = off
 SET jit = off
 AS $queue_stats$
 -- Counts exactly: by index, from each lane's cursor on, so the cost grows with what is waiting, not
--- with history. An empty queue has zeros; an unknown one has no row.
+-- with history. What has been withdrawn does not wait. An empty queue has zeros; an unknown one has
+-- no row.
 --
 --   Reads    arvo.queue, arvo.lane, arvo.lease, arvo.log, arvo.closure, arvo.deferred,
---            arvo.promotion, arvo.dead
+--            arvo.promotion, arvo.tombstone, arvo.dead
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
@@ -2743,6 +2752,11 @@ CROSS JOIN LATERAL (
             )
         )
     WHERE lane.queue = queue.queue
+    AND NOT EXISTS (
+        SELECT
+        FROM arvo.tombstone
+        WHERE tombstone.lane = lane.lane AND tombstone.delivery = entry.delivery
+    )
 ) AS ready
 WHERE p_queue IS NULL OR queue.name = p_queue
 ORDER BY queue.name COLLATE "C";
@@ -3175,7 +3189,8 @@ AS $settle$
 --   RV101  the state had moved on: the delivery goes back at once, uncharged
 --   RV301  the lease is not, or no longer, the caller's
 --
--- An item settled before under the same lease is answered "already". States, emitted events,
+-- An item settled before under the same lease is answered "already" (not accepted, with code RV101,
+-- if it ended in a conflict then). States, emitted events,
 -- retries, dead letters and the journal are written together.
 --
 --   Reads    arvo.lease and arvo.closure by token, arvo.clock, arvo.slot
@@ -3367,7 +3382,7 @@ CREATE OR REPLACE FUNCTION arvo_v1.trace(
 )
 RETURNS SETOF arvo_v1.step
 LANGUAGE plpgsql
-VOLATILE
+STABLE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -3589,7 +3604,7 @@ AS $work$
 --   Locks    as arvo_v1.settle, then as arvo_v1.claim (which waits for none)
 --   Raises   as arvo_v1.settle and arvo_v1.claim
 BEGIN
-    IF p_results <> '[]' THEN
+    IF p_results IS DISTINCT FROM '[]' THEN
         RETURN QUERY
         SELECT
             'settled',

@@ -13,8 +13,6 @@ SELECT * FROM pg_temp.contract(
         'search_path=pg_catalog, pg_temp',
         'enable_seqscan=off',
         'enable_bitmapscan=off',
-        'enable_hashjoin=off',
-        'enable_mergejoin=off',
         'jit=off',
         'plan_cache_mode=force_generic_plan'
     ]
