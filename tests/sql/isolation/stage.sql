@@ -81,6 +81,19 @@ WITH entry AS (
            waiting.origin_delivery, waiting.cause, true
     FROM arvo.deferred AS waiting
     WHERE NOT EXISTS (SELECT FROM arvo.log WHERE log.delivery = waiting.delivery)
+),
+leased AS MATERIALIZED (
+    SELECT DISTINCT ON (taken.delivery) taken.delivery, lease.token
+    FROM arvo.lease CROSS JOIN LATERAL unnest(lease.deliveries) AS taken (delivery)
+    WHERE lease.token <> 0 AND NOT lease.carried
+    ORDER BY taken.delivery, lease.token
+),
+closed AS MATERIALIZED (
+    SELECT DISTINCT ON (gone.delivery, closure.token) gone.delivery, closure.token,
+           closure.outcomes[least(gone.ordinal, cardinality(closure.outcomes))] AS outcome
+    FROM arvo.closure
+    CROSS JOIN LATERAL unnest(closure.deliveries) WITH ORDINALITY AS gone (delivery, ordinal)
+    ORDER BY gone.delivery, closure.token, closure.at
 )
 SELECT
     entry.delivery,
@@ -100,20 +113,8 @@ FROM entry
 INNER JOIN arvo.lane ON lane.lane = entry.lane
 INNER JOIN arvo.queue ON queue.queue = lane.queue
 LEFT JOIN arvo.log AS origin ON origin.delivery = entry.origin_delivery
-LEFT JOIN LATERAL (
-    SELECT lease.token FROM arvo.lease
-    WHERE lease.lane = entry.lane AND lease.token <> 0 AND NOT lease.carried
-    AND entry.delivery = ANY (lease.deliveries)
-    LIMIT 1
-) AS leased ON true
-LEFT JOIN LATERAL (
-    SELECT closure.outcomes[least(gone.ordinal, cardinality(closure.outcomes))] AS outcome
-    FROM arvo.closure
-    CROSS JOIN LATERAL
-        unnest(closure.deliveries) WITH ORDINALITY AS gone (delivery, ordinal)
-    WHERE closure.token = leased.token AND gone.delivery = entry.delivery
-    LIMIT 1
-) AS closed ON true;
+LEFT JOIN leased ON leased.delivery = entry.delivery
+LEFT JOIN closed ON closed.token = leased.token AND closed.delivery = entry.delivery;
 
 -- "event: place, place …" in order of delivery, for all events of a queue.
 CREATE FUNCTION stage.see(p_queue text DEFAULT NULL) RETURNS SETOF text
