@@ -131,12 +131,16 @@ DROP FUNCTION arvo.read_results(jsonb);
 --! function arvo.read_results
 --! end
 
-DROP FUNCTION arvo.put_state(text, jsonb, bigint, text, text, text);
+DROP FUNCTION arvo.put_state(text, jsonb, bigint, text, text);
 --! function arvo.put_state
 --! end
 
 DROP FUNCTION arvo.promote(integer);
 --! function arvo.promote
+--! end
+
+DROP FUNCTION arvo.place(text[], text[]);
+--! function arvo.place
 --! end
 
 DROP FUNCTION arvo.open_deliveries(bigint, bigint[]);
@@ -155,6 +159,10 @@ DROP FUNCTION arvo.lock_key(text);
 --! function arvo.lock_key
 --! end
 
+DROP FUNCTION arvo.lease_key(bigint);
+--! function arvo.lease_key
+--! end
+
 DROP FUNCTION arvo.lane_for(text, integer);
 --! function arvo.lane_for
 --! end
@@ -169,6 +177,10 @@ DROP FUNCTION arvo.is_unclaimed(arvo.lease, xid8, bigint);
 
 DROP FUNCTION arvo.is_queue_name(text);
 --! function arvo.is_queue_name
+--! end
+
+DROP FUNCTION arvo.has_own(text[]);
+--! function arvo.has_own
 --! end
 
 DROP FUNCTION arvo.give_back(integer, xid8, xid8, bigint, text, jsonb, interval);

@@ -270,37 +270,52 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $bury$
 -- The dead letter keeps the event whole and says where it failed and why. When the queue names a
--- dead-letter queue, the event is delivered there too, with that story as its cause. Returns the
--- number of the dead letter. A dead letter that dies again in its dead-letter queue stays open.
+-- dead-letter queue, the event is delivered there too, with that story as its cause. A dead letter
+-- that dies again in its dead-letter queue stays one: it keeps the queue and the reason of its first
+-- death, and goes on to the dead-letter queue of that queue, if it has one; through five at most, so
+-- that a ring of queues ends. Returns the number of the dead letter.
 --
 --   Reads    arvo.clock, arvo.slot, arvo.log
 --   Writes   arvo.dead, arvo.log; arvo.queue, arvo.lane when the dead-letter queue is missing
---   Locks    as arvo.lane_for
+--   Locks    as arvo.lane_for; arvo.dead row, when the delivery is one of a dead-letter queue
 --   Raises   nothing
 DECLARE
     v_now timestamptz := arvo.clock();
     v_event jsonb := arvo.event_of(p_entry);
     v_redrives integer := coalesce((p_entry.cause ->> 'redrives')::integer, 0);
+    v_hops integer := coalesce((p_entry.cause ->> 'hops')::integer, 0);
     v_dead bigint;
     v_lane integer;
     v_delivery bigint;
 BEGIN
-    IF p_queue.dead_letter IS NOT NULL THEN
+    IF p_queue.dead_letter IS NOT NULL AND v_hops < 5 THEN
         v_lane := arvo.lane_for(p_queue.dead_letter);
         v_delivery := nextval('arvo.delivery_number'::regclass);
     END IF;
 
-    INSERT INTO arvo.dead (
-        delivery, queue, dead_letter, dead_letter_lane, dead_letter_xid, dead_letter_delivery,
-        event_id, subject_key, event_key, event, attempts, reason, error, died_at, redrives
-    )
-    VALUES (
-        p_entry.delivery, p_queue.name, p_queue.dead_letter, v_lane,
-        CASE WHEN v_lane IS NOT NULL THEN pg_current_xact_id() END, v_delivery,
-        v_event ->> 'id', p_entry.subject_key, p_entry.event_key, v_event, p_entry.attempt,
-        p_reason, p_error, v_now, v_redrives
-    )
+    UPDATE arvo.dead
+    SET dead_letter = CASE WHEN v_lane IS NOT NULL THEN p_queue.dead_letter END,
+        dead_letter_lane = v_lane,
+        dead_letter_xid = CASE WHEN v_lane IS NOT NULL THEN pg_current_xact_id() END,
+        dead_letter_delivery = v_delivery
+    WHERE dead.dead_letter_lane = p_entry.lane
+    AND dead.dead_letter_delivery = p_entry.delivery
+    AND dead.resolution IS NULL
     RETURNING dead.dead INTO v_dead;
+    IF NOT FOUND THEN
+        INSERT INTO arvo.dead (
+            delivery, queue, dead_letter, dead_letter_lane, dead_letter_xid, dead_letter_delivery,
+            event_id, subject_key, event_key, event, attempts, reason, error, died_at, redrives
+        )
+        VALUES (
+            p_entry.delivery, p_queue.name,
+            CASE WHEN v_lane IS NOT NULL THEN p_queue.dead_letter END, v_lane,
+            CASE WHEN v_lane IS NOT NULL THEN pg_current_xact_id() END, v_delivery,
+            v_event ->> 'id', p_entry.subject_key, p_entry.event_key, v_event, p_entry.attempt,
+            p_reason, p_error, v_now, v_redrives
+        )
+        RETURNING dead.dead INTO v_dead;
+    END IF;
 
     IF v_lane IS NOT NULL THEN
         INSERT INTO arvo.log (
@@ -320,7 +335,8 @@ BEGIN
                 'attempts', p_entry.attempt,
                 'reason', p_reason,
                 'error', p_error,
-                'redrives', v_redrives
+                'redrives', v_redrives,
+                'hops', v_hops + 1
             )
         );
         PERFORM arvo.wake(ARRAY[p_queue.dead_letter]);
@@ -808,6 +824,44 @@ REVOKE ALL ON FUNCTION
 arvo.give_back(integer, xid8, xid8, bigint, text, jsonb, interval) FROM PUBLIC;
 --! end
 
+--! function arvo.has_own
+-- arvo.has_own(queues) — whether this transaction has appended to some queues.
+CREATE OR REPLACE FUNCTION arvo.has_own(p_queues text[])
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $has_own$
+-- A claim cannot hand out what its own transaction has promoted, taken back or emitted: to its
+-- window those rows are still open. The next claim can. A name that ends in * stands for every queue
+-- that begins so.
+--
+--   Reads    arvo.queue, arvo.lane, arvo.log by (lane, xid)
+--   Writes   nothing
+--   Locks    nothing
+--   Raises   nothing
+DECLARE
+    v_own xid8 := pg_current_xact_id_if_assigned();
+BEGIN
+    RETURN v_own IS NOT NULL AND EXISTS (
+        SELECT
+        FROM unnest(p_queues) AS asked (name)
+        INNER JOIN arvo.queue
+            ON queue.name = asked.name
+            OR (asked.name LIKE '%*' AND starts_with(queue.name, left(asked.name, -1)))
+        INNER JOIN arvo.lane ON lane.queue = queue.queue
+        INNER JOIN arvo.log ON log.lane = lane.lane AND log.xid = v_own
+    );
+END;
+$has_own$;
+
+COMMENT ON FUNCTION arvo.has_own(text[]) IS
+'Whether this transaction has appended deliveries to the named queues.';
+
+REVOKE ALL ON FUNCTION arvo.has_own(text[]) FROM PUBLIC;
+--! end
+
 --! function arvo.is_queue_name
 -- arvo.is_queue_name(name) — whether a text may name a queue.
 CREATE OR REPLACE FUNCTION arvo.is_queue_name(p_name text)
@@ -1058,6 +1112,31 @@ COMMENT ON FUNCTION arvo.lane_for(text, integer) IS
 REVOKE ALL ON FUNCTION arvo.lane_for(text, integer) FROM PUBLIC;
 --! end
 
+--! function arvo.lease_key
+-- arvo.lease_key(token) — the transaction lock that guards a lease.
+CREATE OR REPLACE FUNCTION arvo.lease_key(p_token bigint)
+RETURNS bigint
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $lease_key$
+-- Advisory locks share one space of numbers with the application; a token by itself would be a low
+-- one, such as applications use.
+--
+--   Reads    nothing
+--   Writes   nothing
+--   Locks    nothing
+--   Raises   nothing
+SELECT hashint8extended(p_token, hashtextextended('arvo', 1));
+$lease_key$;
+
+COMMENT ON FUNCTION arvo.lease_key(bigint) IS
+'Key of the advisory lock that guards a lease.';
+
+REVOKE ALL ON FUNCTION arvo.lease_key(bigint) FROM PUBLIC;
+--! end
+
 --! function arvo.lock_key
 -- arvo.lock_key(subject) — the transaction lock that guards a subject's lock row.
 CREATE OR REPLACE FUNCTION arvo.lock_key(p_subject text)
@@ -1219,6 +1298,64 @@ COMMENT ON FUNCTION arvo.open_deliveries(bigint, bigint[]) IS
 'Those of a lease''s deliveries that have not been closed.';
 
 REVOKE ALL ON FUNCTION arvo.open_deliveries(bigint, bigint[]) FROM PUBLIC;
+--! end
+
+--! function arvo.place
+-- arvo.place(subjects, parents) — place workflows in their trees.
+CREATE OR REPLACE FUNCTION arvo.place(p_subjects text[], p_parents text[])
+RETURNS void
+LANGUAGE sql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $place$
+-- p_parents has one text for each subject: its parent's subject, NULL or empty for a root. A parent
+-- that is not there yet gets its place now, so children may come first; a place without a parent
+-- learns it later. All rows of a call are taken in one order, and rows that need no change are left
+-- alone, so that siblings do not wait for each other.
+--
+--   Reads    arvo.clock
+--   Writes   arvo.lineage
+--   Locks    arvo.lineage rows, in order of their digests
+--   Raises   nothing
+WITH given AS (
+    SELECT listed.subject, nullif(nullif(listed.parent, listed.subject), '') AS parent
+    FROM unnest(p_subjects, p_parents) AS listed (subject, parent)
+),
+
+wanted AS (
+    SELECT
+        arvo.subject_digest(named.subject) AS subject_digest,
+        min(named.subject) AS subject,
+        (array_agg(arvo.subject_digest(named.parent)) FILTER (WHERE named.parent IS NOT NULL))[1]
+            AS parent_digest
+    FROM (
+        SELECT given.subject, given.parent FROM given
+        UNION ALL
+        SELECT given.parent, NULL FROM given WHERE given.parent IS NOT NULL
+    ) AS named
+    GROUP BY arvo.subject_digest(named.subject)
+)
+
+INSERT INTO arvo.lineage AS known (subject_digest, subject, parent_digest, created_at)
+SELECT wanted.subject_digest, wanted.subject, wanted.parent_digest, arvo.clock()
+FROM wanted
+WHERE NOT EXISTS (
+    SELECT
+    FROM arvo.lineage AS placed
+    WHERE placed.subject_digest = wanted.subject_digest
+    AND (placed.parent_digest IS NOT NULL OR wanted.parent_digest IS NULL)
+)
+ORDER BY wanted.subject_digest
+ON CONFLICT (subject_digest) DO UPDATE
+SET parent_digest = excluded.parent_digest
+WHERE known.parent_digest IS NULL AND excluded.parent_digest IS NOT NULL;
+$place$;
+
+COMMENT ON FUNCTION arvo.place(text[], text[]) IS
+'Places workflows in their trees; parents that are missing get their place, too.';
+
+REVOKE ALL ON FUNCTION arvo.place(text[], text[]) FROM PUBLIC;
 --! end
 
 --! function arvo.promote
@@ -1384,12 +1521,11 @@ REVOKE ALL ON FUNCTION arvo.promote(integer) FROM PUBLIC;
 --! end
 
 --! function arvo.put_state
--- arvo.put_state(subject, data, expected_version, parent, initiator, source) — optimistic write, without raising.
+-- arvo.put_state(subject, data, expected_version, initiator, source) — optimistic write, without raising.
 CREATE OR REPLACE FUNCTION arvo.put_state(
     p_subject text,
     p_data jsonb,
     p_expected_version bigint,
-    p_parent_subject text,
     p_initiator text,
     p_source text
 )
@@ -1399,17 +1535,16 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $put_state$
 -- Stores p_data as version p_expected_version + 1 and returns that version; NULL when the stored
--- version is another one. The first write (expected version 0) also places the subject in the tree
--- of workflows; a parent that is not there yet gets its place now, so children may come first.
+-- version is another one. After a first write (expected version 0) the caller places the subject in
+-- the tree of workflows.
 --
 --   Reads    arvo.clock
---   Writes   arvo.state, arvo.lineage
---   Locks    arvo.state row of p_subject, then arvo.lineage rows
+--   Writes   arvo.state
+--   Locks    arvo.state row of p_subject
 --   Raises   nothing
 DECLARE
     v_now timestamptz := arvo.clock();
     v_digest bytea := arvo.subject_digest(p_subject);
-    v_parent bytea := arvo.subject_digest(nullif(nullif(p_parent_subject, p_subject), ''));
     v_status text := coalesce(p_data ->> 'executionStatus', 'unknown');
     v_version bigint;
 BEGIN
@@ -1434,28 +1569,14 @@ BEGIN
     )
     ON CONFLICT (subject_digest) DO NOTHING
     RETURNING state.version INTO v_version;
-    IF v_version IS NULL THEN
-        RETURN NULL;
-    END IF;
-
-    IF v_parent IS NOT NULL THEN
-        INSERT INTO arvo.lineage (subject_digest, subject, created_at)
-        VALUES (v_parent, p_parent_subject, v_now)
-        ON CONFLICT (subject_digest) DO NOTHING;
-    END IF;
-    INSERT INTO arvo.lineage AS known (subject_digest, subject, parent_digest, created_at)
-    VALUES (v_digest, p_subject, v_parent, v_now)
-    ON CONFLICT (subject_digest) DO UPDATE
-    SET parent_digest = excluded.parent_digest
-    WHERE known.parent_digest IS NULL AND excluded.parent_digest IS NOT NULL;
     RETURN v_version;
 END;
 $put_state$;
 
-COMMENT ON FUNCTION arvo.put_state(text, jsonb, bigint, text, text, text) IS
+COMMENT ON FUNCTION arvo.put_state(text, jsonb, bigint, text, text) IS
 'Optimistic write of a state: the new version, or NULL when the stored version is another one.';
 
-REVOKE ALL ON FUNCTION arvo.put_state(text, jsonb, bigint, text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION arvo.put_state(text, jsonb, bigint, text, text) FROM PUBLIC;
 --! end
 
 --! function arvo.read_results
@@ -1796,7 +1917,7 @@ BEGIN
         )
         ORDER BY expired.number
     LOOP
-        IF NOT pg_try_advisory_xact_lock(v_lease.token) THEN
+        IF NOT pg_try_advisory_xact_lock(arvo.lease_key(v_lease.token)) THEN
             v_blocked := coalesce(v_blocked, v_lease.number);
             CONTINUE;
         END IF;
@@ -2080,7 +2201,8 @@ AS $claim$
 -- stands for every queue that begins so. Starts at a random queue, so that none starves; within a
 -- queue higher priorities come first. A lane that another session is claiming from is left alone.
 -- Within a lane leases lapse in the order in which they were taken, so the longest p_lease that
--- anybody asks for bounds how soon the next crash is noticed there; that is why it is short.
+-- anybody asks for bounds how soon the next crash is noticed there; that is why it is short. In a
+-- transaction of several calls settle and extend come before claim: leases are locked before lanes.
 --
 --   Reads    arvo.queue, arvo.lane; as arvo.claim_lane
 --   Writes   as arvo.promote and arvo.claim_lane
@@ -2431,7 +2553,7 @@ BEGIN
               HINT = 'Give an array of leases and an interval of 1 second to 5 minutes.';
     END IF;
 
-    PERFORM pg_advisory_xact_lock(named.lease)
+    PERFORM pg_advisory_xact_lock(arvo.lease_key(named.lease))
     FROM (
         SELECT DISTINCT listed.lease
         FROM unnest(p_leases) AS listed (lease)
@@ -2547,6 +2669,11 @@ VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $maintain$
 -- Any number of sessions may call it; one at a time works, the others return at once. Promotes due
 -- deliveries, takes back expired leases also in lanes that nobody claims from, sweeps away promoted
@@ -2821,6 +2948,11 @@ VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $redrive$
 -- By number, by queue (the one they failed in, or the dead-letter queue that received them), or
 -- both; oldest first. The event starts again with attempt 1. Its delivery in the dead-letter queue is
@@ -3196,7 +3328,7 @@ AS $settle$
 --   Reads    arvo.lease and arvo.closure by token, arvo.clock, arvo.slot
 --   Writes   arvo.state, arvo.lineage, arvo.closure, arvo.dead; as arvo.append and arvo.give_back
 --   Locks    the leases, in order of their tokens; then arvo.state rows, in order of subject; then
---            as arvo.give_back and arvo.append
+--            as arvo.place, arvo.give_back and arvo.append
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  p_results is not an array
 DECLARE
@@ -3222,7 +3354,7 @@ BEGIN
         RETURN;
     END IF;
 
-    PERFORM pg_advisory_xact_lock(named.lease)
+    PERFORM pg_advisory_xact_lock(arvo.lease_key(named.lease))
     FROM (
         SELECT DISTINCT item.lease
         FROM unnest(v_items) AS item
@@ -3255,7 +3387,6 @@ BEGIN
             v_items[v_at].state ->> 'subject',
             v_items[v_at].state -> 'data',
             (v_items[v_at].state ->> 'expected_version')::bigint,
-            v_items[v_at].state ->> 'parent_subject',
             v_items[v_at].state ->> 'initiator',
             v_items[v_at].state ->> 'source'
         );
@@ -3277,6 +3408,13 @@ BEGIN
             v_items[v_at].state_version := v_version;
         END IF;
     END LOOP;
+
+    PERFORM arvo.place(
+        array_agg(item.state ->> 'subject'), array_agg(item.state ->> 'parent_subject')
+    )
+    FROM unnest(v_items) AS item
+    WHERE item.state_version = 1
+    HAVING count(*) > 0;
 
     FOR v_at IN
         SELECT item.ordinal
@@ -3597,7 +3735,7 @@ SET search_path = pg_catalog, pg_temp
 AS $work$
 -- Answers, in this order: verdicts of kind "settled" (only those that are not plainly completed),
 -- deliveries of kind "claimed", and one row of kind "idle" when nothing was claimed, which says when
--- something deferred becomes due. Nothing is claimed when p_queues is NULL or p_limit is 0.
+-- something deferred becomes due: at once, if this very call appended something to these queues. Nothing is claimed when p_queues is NULL or p_limit is 0.
 --
 --   Reads    as arvo_v1.settle and arvo_v1.claim; arvo.deferred
 --   Writes   as arvo_v1.settle and arvo_v1.claim
@@ -3649,7 +3787,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NEXT (
             'idle', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-            arvo.next_due()
+            CASE WHEN arvo.has_own(p_queues) THEN interval '0' ELSE arvo.next_due() END
         )::arvo_v1.worked;
     END IF;
 END;
@@ -3685,8 +3823,9 @@ AS $write_state$
 -- before this transaction ends.
 --
 --   Reads    arvo.clock, arvo.state_lock
---   Writes   as arvo.put_state
---   Locks    arvo.state_lock row of p_subject (when p_lock is given), then as arvo.put_state
+--   Writes   as arvo.put_state and arvo.place
+--   Locks    arvo.state_lock row of p_subject (when p_lock is given), then as arvo.put_state and
+--            arvo.place
 --   Raises   RV006  an argument is not valid
 --            RV101  version mismatch: the stored version is not the expected one
 --            RV302  the lock is not, or no longer, held
@@ -3724,7 +3863,7 @@ BEGIN
     END IF;
 
     v_version := arvo.put_state(
-        p_subject, p_data, p_expected_version, p_parent_subject, p_initiator, p_source
+        p_subject, p_data, p_expected_version, p_initiator, p_source
     );
     IF v_version IS NULL THEN
         RAISE EXCEPTION 'version mismatch: the state has moved on'
@@ -3732,6 +3871,9 @@ BEGIN
               DETAIL = format('subject %s is not at version %s',
                               left(to_json(p_subject)::text, 80), p_expected_version),
               HINT = 'Read the state again and decide again.';
+    END IF;
+    IF v_version = 1 THEN
+        PERFORM arvo.place(ARRAY[p_subject], ARRAY[p_parent_subject]);
     END IF;
     RETURN v_version;
 END;

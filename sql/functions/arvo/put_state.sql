@@ -1,9 +1,8 @@
--- arvo.put_state(subject, data, expected_version, parent, initiator, source) — optimistic write, without raising.
+-- arvo.put_state(subject, data, expected_version, initiator, source) — optimistic write, without raising.
 CREATE OR REPLACE FUNCTION arvo.put_state(
     p_subject text,
     p_data jsonb,
     p_expected_version bigint,
-    p_parent_subject text,
     p_initiator text,
     p_source text
 )
@@ -13,17 +12,16 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $put_state$
 -- Stores p_data as version p_expected_version + 1 and returns that version; NULL when the stored
--- version is another one. The first write (expected version 0) also places the subject in the tree
--- of workflows; a parent that is not there yet gets its place now, so children may come first.
+-- version is another one. After a first write (expected version 0) the caller places the subject in
+-- the tree of workflows.
 --
 --   Reads    arvo.clock
---   Writes   arvo.state, arvo.lineage
---   Locks    arvo.state row of p_subject, then arvo.lineage rows
+--   Writes   arvo.state
+--   Locks    arvo.state row of p_subject
 --   Raises   nothing
 DECLARE
     v_now timestamptz := arvo.clock();
     v_digest bytea := arvo.subject_digest(p_subject);
-    v_parent bytea := arvo.subject_digest(nullif(nullif(p_parent_subject, p_subject), ''));
     v_status text := coalesce(p_data ->> 'executionStatus', 'unknown');
     v_version bigint;
 BEGIN
@@ -48,25 +46,11 @@ BEGIN
     )
     ON CONFLICT (subject_digest) DO NOTHING
     RETURNING state.version INTO v_version;
-    IF v_version IS NULL THEN
-        RETURN NULL;
-    END IF;
-
-    IF v_parent IS NOT NULL THEN
-        INSERT INTO arvo.lineage (subject_digest, subject, created_at)
-        VALUES (v_parent, p_parent_subject, v_now)
-        ON CONFLICT (subject_digest) DO NOTHING;
-    END IF;
-    INSERT INTO arvo.lineage AS known (subject_digest, subject, parent_digest, created_at)
-    VALUES (v_digest, p_subject, v_parent, v_now)
-    ON CONFLICT (subject_digest) DO UPDATE
-    SET parent_digest = excluded.parent_digest
-    WHERE known.parent_digest IS NULL AND excluded.parent_digest IS NOT NULL;
     RETURN v_version;
 END;
 $put_state$;
 
-COMMENT ON FUNCTION arvo.put_state(text, jsonb, bigint, text, text, text) IS
+COMMENT ON FUNCTION arvo.put_state(text, jsonb, bigint, text, text) IS
 'Optimistic write of a state: the new version, or NULL when the stored version is another one.';
 
-REVOKE ALL ON FUNCTION arvo.put_state(text, jsonb, bigint, text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION arvo.put_state(text, jsonb, bigint, text, text) FROM PUBLIC;

@@ -51,7 +51,7 @@ BEGIN
         )
         ORDER BY expired.number
     LOOP
-        IF NOT pg_try_advisory_xact_lock(v_lease.token) THEN
+        IF NOT pg_try_advisory_xact_lock(arvo.lease_key(v_lease.token)) THEN
             v_blocked := coalesce(v_blocked, v_lease.number);
             CONTINUE;
         END IF;

@@ -23,7 +23,8 @@ AS $claim$
 -- stands for every queue that begins so. Starts at a random queue, so that none starves; within a
 -- queue higher priorities come first. A lane that another session is claiming from is left alone.
 -- Within a lane leases lapse in the order in which they were taken, so the longest p_lease that
--- anybody asks for bounds how soon the next crash is noticed there; that is why it is short.
+-- anybody asks for bounds how soon the next crash is noticed there; that is why it is short. In a
+-- transaction of several calls settle and extend come before claim: leases are locked before lanes.
 --
 --   Reads    arvo.queue, arvo.lane; as arvo.claim_lane
 --   Writes   as arvo.promote and arvo.claim_lane

@@ -41,7 +41,7 @@ BEGIN
               HINT = 'Give an array of leases and an interval of 1 second to 5 minutes.';
     END IF;
 
-    PERFORM pg_advisory_xact_lock(named.lease)
+    PERFORM pg_advisory_xact_lock(arvo.lease_key(named.lease))
     FROM (
         SELECT DISTINCT listed.lease
         FROM unnest(p_leases) AS listed (lease)

@@ -6,6 +6,11 @@ VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $maintain$
 -- Any number of sessions may call it; one at a time works, the others return at once. Promotes due
 -- deliveries, takes back expired leases also in lanes that nobody claims from, sweeps away promoted

@@ -11,6 +11,11 @@ VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $redrive$
 -- By number, by queue (the one they failed in, or the dead-letter queue that received them), or
 -- both; oldest first. The event starts again with attempt 1. Its delivery in the dead-letter queue is

@@ -36,7 +36,7 @@ AS $settle$
 --   Reads    arvo.lease and arvo.closure by token, arvo.clock, arvo.slot
 --   Writes   arvo.state, arvo.lineage, arvo.closure, arvo.dead; as arvo.append and arvo.give_back
 --   Locks    the leases, in order of their tokens; then arvo.state rows, in order of subject; then
---            as arvo.give_back and arvo.append
+--            as arvo.place, arvo.give_back and arvo.append
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  p_results is not an array
 DECLARE
@@ -62,7 +62,7 @@ BEGIN
         RETURN;
     END IF;
 
-    PERFORM pg_advisory_xact_lock(named.lease)
+    PERFORM pg_advisory_xact_lock(arvo.lease_key(named.lease))
     FROM (
         SELECT DISTINCT item.lease
         FROM unnest(v_items) AS item
@@ -95,7 +95,6 @@ BEGIN
             v_items[v_at].state ->> 'subject',
             v_items[v_at].state -> 'data',
             (v_items[v_at].state ->> 'expected_version')::bigint,
-            v_items[v_at].state ->> 'parent_subject',
             v_items[v_at].state ->> 'initiator',
             v_items[v_at].state ->> 'source'
         );
@@ -117,6 +116,13 @@ BEGIN
             v_items[v_at].state_version := v_version;
         END IF;
     END LOOP;
+
+    PERFORM arvo.place(
+        array_agg(item.state ->> 'subject'), array_agg(item.state ->> 'parent_subject')
+    )
+    FROM unnest(v_items) AS item
+    WHERE item.state_version = 1
+    HAVING count(*) > 0;
 
     FOR v_at IN
         SELECT item.ordinal

@@ -15,7 +15,7 @@ SET search_path = pg_catalog, pg_temp
 AS $work$
 -- Answers, in this order: verdicts of kind "settled" (only those that are not plainly completed),
 -- deliveries of kind "claimed", and one row of kind "idle" when nothing was claimed, which says when
--- something deferred becomes due. Nothing is claimed when p_queues is NULL or p_limit is 0.
+-- something deferred becomes due: at once, if this very call appended something to these queues. Nothing is claimed when p_queues is NULL or p_limit is 0.
 --
 --   Reads    as arvo_v1.settle and arvo_v1.claim; arvo.deferred
 --   Writes   as arvo_v1.settle and arvo_v1.claim
@@ -67,7 +67,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NEXT (
             'idle', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-            arvo.next_due()
+            CASE WHEN arvo.has_own(p_queues) THEN interval '0' ELSE arvo.next_due() END
         )::arvo_v1.worked;
     END IF;
 END;

@@ -19,8 +19,9 @@ AS $write_state$
 -- before this transaction ends.
 --
 --   Reads    arvo.clock, arvo.state_lock
---   Writes   as arvo.put_state
---   Locks    arvo.state_lock row of p_subject (when p_lock is given), then as arvo.put_state
+--   Writes   as arvo.put_state and arvo.place
+--   Locks    arvo.state_lock row of p_subject (when p_lock is given), then as arvo.put_state and
+--            arvo.place
 --   Raises   RV006  an argument is not valid
 --            RV101  version mismatch: the stored version is not the expected one
 --            RV302  the lock is not, or no longer, held
@@ -58,7 +59,7 @@ BEGIN
     END IF;
 
     v_version := arvo.put_state(
-        p_subject, p_data, p_expected_version, p_parent_subject, p_initiator, p_source
+        p_subject, p_data, p_expected_version, p_initiator, p_source
     );
     IF v_version IS NULL THEN
         RAISE EXCEPTION 'version mismatch: the state has moved on'
@@ -66,6 +67,9 @@ BEGIN
               DETAIL = format('subject %s is not at version %s',
                               left(to_json(p_subject)::text, 80), p_expected_version),
               HINT = 'Read the state again and decide again.';
+    END IF;
+    IF v_version = 1 THEN
+        PERFORM arvo.place(ARRAY[p_subject], ARRAY[p_parent_subject]);
     END IF;
     RETURN v_version;
 END;

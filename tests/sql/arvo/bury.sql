@@ -1,6 +1,6 @@
 -- arvo.bury(log row, queue, reason, error): contract, stories, refusals.
 BEGIN;
-SELECT plan(12);
+SELECT plan(16);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -60,9 +60,39 @@ SELECT results_eq(
               WHERE dead.dead = %s $$, :dead),
     format($$ VALUES (1, NULL::jsonb, %s::bigint,
                       jsonb_build_object('outcome', 'dead', 'dead', %s, 'queue', 'com.test.sink', 'delivery', %s, 'attempts', 3,
-                                         'reason', 'lease_expired', 'error', NULL, 'redrives', 2),
+                                         'reason', 'lease_expired', 'error', NULL, 'redrives', 2, 'hops', 1),
                       pg_temp.event('2', 'com.test.sink')) $$, :sink, :dead, :third),
     'the dead-letter queue gets the event with the story of its death'
+);
+
+-- A dead letter that dies again in its dead-letter queue stays one.
+DO $$ BEGIN PERFORM arvo_v1.register_queue('com.test.dead', p_dead_letter => 'com.test.sink'); END; $$;
+SELECT dead_letter_delivery AS again FROM arvo.dead WHERE dead = :dead \gset
+SELECT is(pg_temp.bury(:again, 'failed', '{"name": "Again"}')::bigint, :dead::bigint, 'it keeps its number');
+SELECT results_eq(
+    format($$ SELECT delivery, queue, reason, dead_letter FROM arvo.dead WHERE dead = %s $$, :dead),
+    format($$ VALUES (%s::bigint, 'com.test.sink', 'lease_expired', 'com.test.sink') $$, :third),
+    'where and why it died first, and goes on to the next dead-letter queue'
+);
+CREATE FUNCTION pg_temp.die_on(p_dead bigint) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_path text := '';
+    v_delivery bigint;
+BEGIN
+    LOOP
+        SELECT dead_letter_delivery INTO v_delivery FROM arvo.dead WHERE dead = p_dead;
+        EXIT WHEN v_delivery IS NULL;
+        PERFORM pg_temp.bury(v_delivery, 'failed', NULL);
+        v_path := v_path || '.';
+    END LOOP;
+    RETURN v_path;
+END;
+$$;
+SELECT is(pg_temp.die_on(:dead), '....', 'a ring of dead-letter queues ends: after five of them it lies and waits');
+SELECT results_eq(
+    format($$ SELECT dead_letter, dead_letter_lane, dead_letter_xid, resolution FROM arvo.dead WHERE dead = %s $$, :dead),
+    $$ VALUES (NULL::text, NULL::integer, NULL::xid8, NULL::text) $$, 'open, and in no queue'
 );
 
 -- refusals --------------------------------------------------------------------------------------

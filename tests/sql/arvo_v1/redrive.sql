@@ -11,7 +11,12 @@ SELECT * FROM pg_temp.contract(
     'arvo_operator',
     ARRAY[
         'search_path=pg_catalog, pg_temp',
-        'enable_seqscan=off'
+        'enable_seqscan=off',
+        'enable_bitmapscan=off',
+        'enable_hashjoin=off',
+        'enable_mergejoin=off',
+        'jit=off',
+        'plan_cache_mode=force_generic_plan'
     ]
 );
 
