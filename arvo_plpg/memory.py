@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import psycopg
-from psycopg.conninfo import make_conninfo
-from pydantic import BaseModel, ConfigDict, Field
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic import Field
 
 from arvo_plpg._async.memory import Memory
-from arvo_plpg.errors import UnsupportedVersion
+from arvo_plpg.errors import ArvoError, InvalidOption, UnsupportedVersion
 from arvo_plpg.machine_memory import MemoryMetadata, StateRecord
-from arvo_plpg.runtime.connect import Pool, open_pool, shake_hands
-from arvo_plpg.schema import migrate as migrate_schema
+from arvo_plpg.options import Options
+from arvo_plpg.runtime.connect import Pool, is_lost, lend, open_pool, shake_hands
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ Milliseconds = Annotated[int, Field(ge=1)]
 MigrateMode = Literal["noop", "if_tables_dont_exist", "create_if_not_exists"]
 
 
-class LockConfig(BaseModel):
+class LockConfig(Options):
     """How locks are taken.
 
     Attributes:
@@ -41,15 +41,13 @@ class LockConfig(BaseModel):
         ttl_ms: how long a lock lasts unless it is renewed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     max_retries: Annotated[int, Field(ge=0)] = 3
     initial_delay_ms: Milliseconds = 100
     backoff_exponent: Annotated[float, Field(ge=1)] = 1.5
     ttl_ms: Milliseconds = 120_000
 
 
-class MemoryConfig(BaseModel):
+class MemoryConfig(Options):
     """Where the memory lives and how it connects; the seed's names and defaults.
 
     Attributes:
@@ -63,9 +61,7 @@ class MemoryConfig(BaseModel):
         schema_name: name of the installation.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    connection_string: str | None = None
+    connection_string: str | None = Field(default=None, repr=False)
     host: str = "localhost"
     port: Annotated[int, Field(ge=1, le=65535)] = 5432
     user: str = "postgres"
@@ -112,7 +108,16 @@ async def connect_postgres_machine_memory(
         raise UnsupportedVersion(
             f"Unsupported PostgreSQL machine memory version: {version}", hint="Use version 1."
         )
+    if migrate not in get_args(MigrateMode):
+        raise InvalidOption(
+            "option is not valid",
+            detail=f"migrate is {migrate!a}",
+            hint=f"Use one of {', '.join(get_args(MigrateMode))}.",
+            field="migrate",
+        )
     if migrate != "noop":
+        from arvo_plpg.schema import migrate as migrate_schema  # noqa: PLC0415 - costly, and rare
+
         await asyncio.to_thread(migrate_schema, config.dsn(), schema=config.schema_name)
     await shake_hands(config.dsn(), config.schema_name)
     pool = await open_pool(
@@ -121,8 +126,14 @@ async def connect_postgres_machine_memory(
         config.max,
         wait_seconds=config.connection_timeout_millis / 1000,
         idle_seconds=config.idle_timeout_millis / 1000,
+        options={"options": _server_options(config)},
     )
     return PostgresMachineMemory(pool, config)
+
+
+def _server_options(config: MemoryConfig) -> str:
+    given = conninfo_to_dict(config.dsn()).get("options") or ""
+    return f"-c statement_timeout={config.statement_timeout_millis} {given}".strip()
 
 
 async def release_postgres_machine_memory(memory: PostgresMachineMemory) -> None:
@@ -152,11 +163,11 @@ class PostgresMachineMemory:
         """Give the state of a subject; None if it has none. Tries three times."""
         for attempt in range(3):
             try:
-                async with self._pool.connection() as connection:
+                async with lend(self._pool) as connection:
                     state = await self._memory(connection).read_state(subject)
                 break
-            except (psycopg.OperationalError, psycopg.InterfaceError):
-                if attempt == 2:  # noqa: PLR2004 - the third of three
+            except (psycopg.Error, OSError) as error:
+                if attempt == 2 or not is_lost(error):  # noqa: PLR2004 - the third of three
                     raise
                 await asyncio.sleep(0.1 * 2**attempt)
         return StateRecord(state.data, version=state.version) if state else None
@@ -174,7 +185,7 @@ class PostgresMachineMemory:
             VersionConflict: the state is no longer ``previous``.
             LockLost: the lock has lapsed.
         """
-        async with self._pool.connection() as connection:
+        async with lend(self._pool) as connection:
             await self._memory(connection).write_state(
                 subject,
                 data,
@@ -190,7 +201,7 @@ class PostgresMachineMemory:
         config = self._config.lock_config
         wait = config.initial_delay_ms / 1000
         for attempt in range(config.max_retries + 1):
-            async with self._pool.connection() as connection:
+            async with lend(self._pool) as connection:
                 lock = await self._memory(connection).acquire_lock(
                     subject, timedelta(milliseconds=config.ttl_ms)
                 )
@@ -209,31 +220,31 @@ class PostgresMachineMemory:
         self._tokens.set(held)
         if token is not None:
             try:
-                async with self._pool.connection() as connection:
+                async with lend(self._pool) as connection:
                     await self._memory(connection).release_lock(subject, token)
-            except psycopg.Error:
+            except (psycopg.Error, ArvoError, OSError):
                 return True  # it lapses by itself
         return True
 
     async def cleanup(self, subject: str) -> None:
         """Forget a finished workflow, if ``enable_cleanup`` is set."""
         if self._config.enable_cleanup:
-            async with self._pool.connection() as connection:
+            async with lend(self._pool) as connection:
                 await self._memory(connection).cleanup_state(subject)
 
     async def get_subjects_by_root(self, root: str) -> list[str]:
         """Subjects of all descendants of a root workflow."""
-        async with self._pool.connection() as connection:
+        async with lend(self._pool) as connection:
             return await self._memory(connection).subjects_by_root(root)
 
     async def get_root_subject(self, subject: str) -> str | None:
         """Subject of the root of a workflow's tree; None when the workflow is unknown."""
-        async with self._pool.connection() as connection:
+        async with lend(self._pool) as connection:
             return await self._memory(connection).root_subject(subject)
 
     async def lineage(self, subject: str) -> list[Kin]:
         """The tree of workflows that a subject belongs to."""
-        async with self._pool.connection() as connection:
+        async with lend(self._pool) as connection:
             return await self._memory(connection).lineage(subject)
 
     async def validate_table_structure(self) -> None:
