@@ -1,7 +1,7 @@
 """The contract's functions for blocking programs, on a borrowed connection.
 
-One method for each function. ``Broker`` and ``Memory`` have the methods of their asynchronous twins in :mod:`arvo_plpg.aio`. The
-objects that run handlers, :class:`~arvo_plpg.PostgresEventBroker` and
+One method for each function. ``Broker`` and ``Memory`` have the methods of their asynchronous twins
+in :mod:`arvo_plpg.aio`. The objects that run handlers, :class:`~arvo_plpg.PostgresEventBroker` and
 :class:`~arvo_plpg.PostgresMachineMemory`, are asynchronous only.
 
 Example::
