@@ -21,13 +21,18 @@ from arvo_plpg.errors import ArvoError, InvalidOption, UnsupportedVersion
 from arvo_plpg.machine_memory import MemoryMetadata, StateRecord
 from arvo_plpg.options import Options
 from arvo_plpg.runtime.connect import Pool, is_lost, lend, open_pool, shake_hands
+from arvo_plpg.runtime.memory_span import memory_span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
-    from arvo_plpg.rows import Kin
+    from opentelemetry.trace import Span
+
+    from arvo_plpg.rows import Kin, State
 
 Milliseconds = Annotated[int, Field(ge=1)]
+_READ_ATTEMPTS = 3
 MigrateMode = Literal["noop", "if_tables_dont_exist", "create_if_not_exists"]
 
 
@@ -58,6 +63,7 @@ class MemoryConfig(Options):
         statement_timeout_millis: how long a statement may run.
         lock_config: how locks are taken.
         enable_cleanup: whether a finished workflow's state is removed.
+        enable_otel: whether each operation is an OpenTelemetry span.
         schema_name: name of the installation.
     """
 
@@ -73,6 +79,7 @@ class MemoryConfig(Options):
     statement_timeout_millis: Milliseconds = 30_000
     lock_config: LockConfig = LockConfig()
     enable_cleanup: bool = False
+    enable_otel: bool = False
     schema_name: str = "arvo"
 
     def dsn(self) -> str:
@@ -161,16 +168,25 @@ class PostgresMachineMemory:
 
     async def read(self, subject: str) -> StateRecord | None:
         """Give the state of a subject; None if it has none. Tries three times."""
-        for attempt in range(3):
+        with self._span("read", subject) as span:
+            state = await self._read(subject)
+            span.set_attribute("available", state is not None)
+            if state is None:
+                return None
+            span.set_attribute("version", state.version)
+            return StateRecord(state.data, version=state.version)
+
+    async def _read(self, subject: str) -> State | None:
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 async with lend(self._pool) as connection:
-                    state = await self._memory(connection).read_state(subject)
-                break
+                    return await self._memory(connection).read_state(subject)
             except (psycopg.Error, OSError) as error:
-                if attempt == 2 or not is_lost(error):  # noqa: PLR2004 - the third of three
+                if attempt == _READ_ATTEMPTS or not is_lost(error):
                     raise
-                await asyncio.sleep(0.1 * 2**attempt)
-        return StateRecord(state.data, version=state.version) if state else None
+                await asyncio.sleep(0.05 * 2**attempt)
 
     async def write(
         self,
@@ -184,33 +200,44 @@ class PostgresMachineMemory:
         Raises:
             VersionConflict: the state is no longer ``previous``.
             LockLost: the lock has lapsed.
+            InvalidArgument: the data is not JSON that the database can keep.
         """
-        async with lend(self._pool) as connection:
-            await self._memory(connection).write_state(
-                subject,
-                data,
-                previous.version if previous else 0,
-                parent_subject=metadata.parent_subject,
-                initiator=metadata.initiator,
-                source=metadata.source,
-                lock=self._held().get(subject),
-            )
+        with self._span("write", subject) as span:
+            span.set_attribute("isNew", previous is None)
+            async with lend(self._pool) as connection:
+                version = await self._memory(connection).write_state(
+                    subject,
+                    data,
+                    previous.version if previous is not None else 0,
+                    parent_subject=metadata.parent_subject,
+                    initiator=metadata.initiator,
+                    source=metadata.source,
+                    lock=self._held().get(subject),
+                )
+            span.set_attribute("version", version)
 
     async def lock(self, subject: str) -> bool:
-        """Try to take the lock on a subject; false when it stays held by another."""
+        """Try to take the lock on a subject; false when it stays held by another.
+
+        The lock belongs to the context (:mod:`contextvars`) that took it: take and give it back in
+        one task, or in tasks that were started from it after it was taken.
+        """
         config = self._config.lock_config
         wait = config.initial_delay_ms / 1000
-        for attempt in range(config.max_retries + 1):
-            async with lend(self._pool) as connection:
-                lock = await self._memory(connection).acquire_lock(
-                    subject, timedelta(milliseconds=config.ttl_ms)
-                )
-            if lock is not None:
-                self._tokens.set({**self._held(), subject: lock.token})
-                return True
-            if attempt < config.max_retries:
-                await asyncio.sleep(wait)
-                wait *= config.backoff_exponent
+        with self._span("lock", subject) as span:
+            for attempt in range(1, config.max_retries + 2):
+                span.set_attribute("attempts", attempt)
+                async with lend(self._pool) as connection:
+                    lock = await self._memory(connection).acquire_lock(
+                        subject, timedelta(milliseconds=config.ttl_ms)
+                    )
+                span.set_attribute("acquired", lock is not None)
+                if lock is not None:
+                    self._tokens.set({**self._held(), subject: lock.token})
+                    return True
+                if attempt <= config.max_retries:
+                    await asyncio.sleep(wait)
+                    wait *= config.backoff_exponent
         return False
 
     async def unlock(self, subject: str) -> bool:
@@ -218,29 +245,38 @@ class PostgresMachineMemory:
         held = self._held()
         token = held.pop(subject, None)
         self._tokens.set(held)
-        if token is not None:
-            try:
-                async with lend(self._pool) as connection:
-                    await self._memory(connection).release_lock(subject, token)
-            except (psycopg.Error, ArvoError, OSError):
-                return True  # it lapses by itself
+        with self._span("unlock", subject) as span:
+            if token is not None:
+                try:
+                    async with lend(self._pool) as connection:
+                        await self._memory(connection).release_lock(subject, token)
+                except (psycopg.Error, ArvoError, OSError) as error:
+                    span.record_exception(error)  # it lapses by itself
         return True
 
     async def cleanup(self, subject: str) -> None:
         """Forget a finished workflow, if ``enable_cleanup`` is set."""
-        if self._config.enable_cleanup:
-            async with lend(self._pool) as connection:
-                await self._memory(connection).cleanup_state(subject)
+        with self._span("cleanup", subject) as span:
+            span.set_attribute("skipped", not self._config.enable_cleanup)
+            if self._config.enable_cleanup:
+                async with lend(self._pool) as connection:
+                    await self._memory(connection).cleanup_state(subject)
 
     async def get_subjects_by_root(self, root: str) -> list[str]:
         """Subjects of all descendants of a root workflow."""
-        async with lend(self._pool) as connection:
-            return await self._memory(connection).subjects_by_root(root)
+        with self._span("getSubjectsByRoot", root) as span:
+            async with lend(self._pool) as connection:
+                subjects = await self._memory(connection).subjects_by_root(root)
+            span.set_attribute("count", len(subjects))
+            return subjects
 
     async def get_root_subject(self, subject: str) -> str | None:
         """Subject of the root of a workflow's tree; None when the workflow is unknown."""
-        async with lend(self._pool) as connection:
-            return await self._memory(connection).root_subject(subject)
+        with self._span("getRootSubject", subject) as span:
+            async with lend(self._pool) as connection:
+                root = await self._memory(connection).root_subject(subject)
+            span.set_attributes({"found": root is not None, "isRoot": root == subject})
+            return root
 
     async def lineage(self, subject: str) -> list[Kin]:
         """The tree of workflows that a subject belongs to."""
@@ -258,6 +294,9 @@ class PostgresMachineMemory:
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
+
+    def _span(self, operation: str, subject: str) -> AbstractContextManager[Span]:
+        return memory_span(operation, subject, enabled=self._config.enable_otel)
 
     def _held(self) -> dict[str, int]:
         return dict(self._tokens.get({}))

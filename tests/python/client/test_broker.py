@@ -26,8 +26,11 @@ from arvo_plpg import (
     InvalidEventError,
     InvalidOption,
     PostgresEventBroker,
+    PrivilegeMissing,
     QueueOptions,
     SchemaMissing,
+    SchemaTooOld,
+    UnknownQueue,
     WorkerOptions,
     create_arvo_event,
     current_delivery,
@@ -619,6 +622,33 @@ async def test_extensions_cannot_forge_attributes(broker, event, ask):
     await broker.dispatch(real)
     ((stored,),) = ask("SELECT event FROM arvo.log")
     assert ArvoEvent.from_dict(stored) == real
+
+
+def test_what_a_role_may_not_do_is_told_with_the_remedy(connection, event):
+    connection.execute("SET ROLE arvo_client")
+    assert Broker(connection).dispatch(event()).outcome == "unroutable"
+    with pytest.raises(PrivilegeMissing, match="permission denied for function claim") as caught:
+        Broker(connection).claim(["com.example.task"])
+    assert "worker" in caught.value.hint
+    assert isinstance(caught.value.__cause__, psycopg.errors.InsufficientPrivilege)
+
+
+def test_errors_of_functions_have_their_class_facts_and_remedy(connection):
+    contract = Broker(connection)
+    with pytest.raises(UnknownQueue, match="queue is not known") as caught:
+        contract.claim(["com.example.unknown"])
+    assert (caught.value.field, caught.value.sqlstate) == ("queues", "RV003")
+    assert caught.value.hint in str(caught.value)
+    with pytest.raises(InvalidArgument) as caught:
+        contract.claim(["com.example.unknown"], 10_001)
+    assert caught.value.field == "limit"
+    with pytest.raises(InvalidArgument):
+        contract.settle([{"lease": math.nan}])
+    with pytest.raises(SchemaMissing):
+        Broker(connection, schema="elsewhere").about()
+    connection.execute("DROP FUNCTION arvo_v1.about()")
+    with pytest.raises(SchemaTooOld, match="migrate"):
+        contract.about()
 
 
 # --- looking at it

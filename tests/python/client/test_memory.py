@@ -79,6 +79,14 @@ async def test_a_write_on_an_old_version_is_a_version_mismatch(memory):
     assert await memory.read("flow") == {"n": 2}
 
 
+async def test_an_empty_state_is_a_state(memory):
+    await memory.write("flow", {}, None, about("flow"))
+    empty = await memory.read("flow")
+    assert (empty, empty.version) == ({}, 1)
+    await memory.write("flow", {"n": 1}, empty, about("flow"))
+    assert (await memory.read("flow")).version == 2
+
+
 async def test_of_many_writers_of_one_version_one_wins(memory):
     await memory.write("flow", {"n": 0}, None, about("flow"))
     state = await memory.read("flow")
@@ -399,3 +407,43 @@ async def test_a_handler_of_the_demonstration_runs_without_a_worker(memory):
     assert [event.data["average"] for event in done] == [6]
     assert await memory.read(start.subject) is None, "cleaned up"
     assert await memory.lock(start.subject), "unlocked"
+
+
+async def test_operations_are_spans_if_that_is_wished(memory_on, monkeypatch):
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from arvo_plpg.runtime import memory_span
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(memory_span, "_TRACER", provider.get_tracer("test"))
+    silent = await memory_on()
+    await silent.read("flow")
+    assert exporter.get_finished_spans() == ()
+    memory = await memory_on(enable_otel=True)
+    await memory.lock("flow")
+    await memory.write("flow", {}, None, about("flow"))
+    await memory.read("flow")
+    with pytest.raises(VersionConflict):
+        await memory.write("flow", {}, None, about("flow"))
+    await memory.unlock("flow")
+    await memory.cleanup("flow")
+    await memory.get_root_subject("flow")
+    await memory.get_subjects_by_root("flow")
+    spans = exporter.get_finished_spans()
+    assert [span.name.removeprefix("PostgresMachineMemory.v1.") for span in spans] == [
+        "lock", "write", "read", "write", "unlock", "cleanup", "getRootSubject",
+        "getSubjectsByRoot",
+    ]  # fmt: skip
+    assert all(span.attributes["subject"] == "flow" for span in spans)
+    lock, write, read, conflict, _, cleanup, root, by_root = (span.attributes for span in spans)
+    assert (lock["acquired"], lock["attempts"]) == (True, 1)
+    assert (write["isNew"], write["version"]) == (True, 1)
+    assert (read["available"], read["version"]) == (True, 1)
+    assert "version" not in conflict
+    assert not spans[3].status.is_ok
+    assert (cleanup["skipped"], root["found"], root["isRoot"], by_root["count"]) == (
+        True, True, True, 0,
+    )  # fmt: skip
