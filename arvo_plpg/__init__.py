@@ -1,5 +1,6 @@
 """An event broker and workflow memory for Arvo that live inside PostgreSQL."""
 
+from arvo_plpg.broker import PostgresEventBroker
 from arvo_plpg.contract import (
     ArvoContract,
     ArvoOrchestratorContract,
@@ -14,6 +15,26 @@ from arvo_plpg.contract import (
 )
 from arvo_plpg.dataschema import DataSchema, parse_dataschema
 from arvo_plpg.domain import ArvoDomain, resolve_event_domain
+from arvo_plpg.errors import (
+    AlreadyRegistered,
+    ArvoError,
+    BrokerNotStarted,
+    CallerError,
+    ClientTooOld,
+    ConflictError,
+    DatabaseUnreachable,
+    DeadlineExceeded,
+    InvalidArgument,
+    InvalidOption,
+    LockLost,
+    LostError,
+    PrivilegeMissing,
+    SchemaError,
+    SchemaMissing,
+    SchemaTooOld,
+    UnknownQueue,
+    VersionConflict,
+)
 from arvo_plpg.event import ARVO_CONTENT_TYPE, MAX_EVENT_BYTES, ArvoEvent, create_arvo_event
 from arvo_plpg.event_factory import (
     ArvoEventFactory,
@@ -40,6 +61,13 @@ from arvo_plpg.handlers.resumable import (
     create_arvo_resumable,
 )
 from arvo_plpg.machine_memory import MachineMemory, MemoryMetadata, StateRecord
+from arvo_plpg.memory import (
+    LockConfig,
+    MemoryConfig,
+    PostgresMachineMemory,
+    connect_postgres_machine_memory,
+    release_postgres_machine_memory,
+)
 from arvo_plpg.model_error import (
     EventTooLargeError,
     InvalidContractError,
@@ -47,7 +75,9 @@ from arvo_plpg.model_error import (
     InvalidSubjectError,
     ModelError,
 )
+from arvo_plpg.options import HandlerOptions, QueueOptions, WorkerOptions
 from arvo_plpg.payload import SystemErrorData
+from arvo_plpg.runtime.delivery import Delivery, current_delivery
 from arvo_plpg.subject import ArvoOrchestrationSubject, SubjectContent
 from arvo_plpg.violation import (
     ConfigViolation,
@@ -62,9 +92,11 @@ from arvo_plpg.violation import (
 __all__ = [
     "ARVO_CONTENT_TYPE",
     "MAX_EVENT_BYTES",
+    "AlreadyRegistered",
     "AnyHandler",
     "ArvoContract",
     "ArvoDomain",
+    "ArvoError",
     "ArvoEvent",
     "ArvoEventFactory",
     "ArvoEventHandler",
@@ -75,10 +107,17 @@ __all__ = [
     "ArvoOrchestratorEventFactory",
     "ArvoResumable",
     "ArvoStateChart",
+    "BrokerNotStarted",
+    "CallerError",
+    "ClientTooOld",
     "Completion",
     "ConfigViolation",
+    "ConflictError",
     "ContractViolation",
     "DataSchema",
+    "DatabaseUnreachable",
+    "DeadlineExceeded",
+    "Delivery",
     "Emission",
     "EmissionDomains",
     "EventId",
@@ -86,15 +125,29 @@ __all__ = [
     "ExecutionViolation",
     "Handler",
     "HandlerContext",
+    "HandlerOptions",
+    "InvalidArgument",
     "InvalidContractError",
     "InvalidEventError",
+    "InvalidOption",
     "InvalidSubjectError",
+    "LockConfig",
+    "LockLost",
+    "LostError",
     "MachineMemory",
+    "MemoryConfig",
     "MemoryMetadata",
     "ModelError",
     "OrchestratorVersionDefinition",
+    "PostgresEventBroker",
+    "PostgresMachineMemory",
+    "PrivilegeMissing",
+    "QueueOptions",
     "ResumableContext",
     "ResumableResult",
+    "SchemaError",
+    "SchemaMissing",
+    "SchemaTooOld",
     "SimpleVersionDefinition",
     "StateRecord",
     "StatefulHandler",
@@ -102,10 +155,14 @@ __all__ = [
     "SystemErrorData",
     "TransactionViolation",
     "TransactionViolationCause",
+    "UnknownQueue",
+    "VersionConflict",
     "VersionDefinition",
     "VersionedContract",
     "VersionedOrchestratorContract",
     "ViolationError",
+    "WorkerOptions",
+    "connect_postgres_machine_memory",
     "create_arvo_contract",
     "create_arvo_event",
     "create_arvo_event_factory",
@@ -116,9 +173,11 @@ __all__ = [
     "create_arvo_orchestrator_contract",
     "create_arvo_resumable",
     "create_simple_arvo_contract",
+    "current_delivery",
     "is_stateful",
     "is_violation_error",
     "parse_arvo_event_id",
     "parse_dataschema",
+    "release_postgres_machine_memory",
     "resolve_event_domain",
 ]

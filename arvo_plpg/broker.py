@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg
 
 from arvo_plpg._async.broker import Broker
-from arvo_plpg.errors import AlreadyRegistered, ArvoError, BrokerNotStarted
+from arvo_plpg.errors import ArvoError, BrokerNotStarted, InvalidOption
 from arvo_plpg.options import HandlerOptions
-from arvo_plpg.runtime.connect import Pool, open_pool, shake_hands
+from arvo_plpg.runtime.connect import Pool, lend, open_pool, shake_hands
 from arvo_plpg.runtime.route import DOMAINS, UNROUTABLE, handler_route, listener_route
 from arvo_plpg.runtime.worker import Worker
 
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent
     from arvo_plpg.handler import AnyHandler
     from arvo_plpg.rows import Dispatched, QueueStats
-    from arvo_plpg.runtime.route import Listener
+    from arvo_plpg.runtime.route import Listener, Route
 
 _MAINTENANCE_SECONDS = 30.0
+_SHORTEST_LEASE = 1.0
+_LONGEST_LEASE = 86_400.0
 
 
 class PostgresEventBroker:
@@ -39,7 +41,8 @@ class PostgresEventBroker:
         dsn: connection string of the database.
         schema: name of the installation.
         name: what this process signs its leases with; host and process id by default.
-        lease_seconds: how long a silent process keeps its deliveries before they go elsewhere.
+        lease_seconds: how long a silent process keeps its deliveries before they go elsewhere;
+            1 to 86400.
         pool_size: most connections for dispatching and asking; working takes three more.
 
     Example::
@@ -58,6 +61,20 @@ class PostgresEventBroker:
         lease_seconds: float = 8.0,
         pool_size: int = 4,
     ) -> None:
+        if not _SHORTEST_LEASE <= lease_seconds <= _LONGEST_LEASE:
+            raise InvalidOption(
+                "option is not valid",
+                detail=f"lease_seconds is {lease_seconds}",
+                hint="Use 1 to 86400 seconds.",
+                field="lease_seconds",
+            )
+        if pool_size < 1:
+            raise InvalidOption(
+                "option is not valid",
+                detail=f"pool_size is {pool_size}",
+                hint="Use 1 or more.",
+                field="pool_size",
+            )
         self._dsn = dsn
         self._schema = schema
         self._pool_size = pool_size
@@ -101,9 +118,11 @@ class PostgresEventBroker:
             self._maintenance.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._maintenance
-        await self._worker.stop(timeout)
-        await self._pool.close()
-        self._pool = None
+        try:
+            await self._worker.stop(timeout)
+        finally:
+            pool, self._pool = self._pool, None
+            await pool.close()
 
     @property
     def queues(self) -> list[str]:
@@ -121,13 +140,7 @@ class PostgresEventBroker:
             AlreadyRegistered: this process has a handler or listener of that source.
             InvalidOption: the database refuses an option.
         """
-        self._refuse_second(handler.source)
-        route = handler_route(handler, options or HandlerOptions())
-        async with self._connection() as connection:
-            await Broker(connection, schema=self._schema).register_queue(
-                route.queue, stateful=route.stateful, **route.options.registration()
-            )
-        self._worker.add(route)
+        await self._register(handler_route(handler, options or HandlerOptions()))
 
     async def on_workflow_complete(
         self, *, source: str, listener: Listener, options: HandlerOptions | None = None
@@ -142,13 +155,7 @@ class PostgresEventBroker:
             listener: plain or asynchronous function of one event.
             options: of the queue and its workers.
         """
-        self._refuse_second(source)
-        route = listener_route(source, listener, options or HandlerOptions())
-        async with self._connection() as connection:
-            await Broker(connection, schema=self._schema).register_queue(
-                source, stateful=False, **route.options.registration()
-            )
-        self._worker.add(route)
+        await self._register(listener_route(source, listener, options or HandlerOptions()))
 
     def on_domained_event(self, listener: Listener, options: HandlerOptions | None = None) -> None:
         """Call a listener with events that carry a domain, from every domain's queue.
@@ -156,7 +163,6 @@ class PostgresEventBroker:
         They are stored until somebody listens, and retried like any delivery. What the listener
         returns is emitted when the delivery is settled, in the same transaction.
         """
-        self._refuse_second(DOMAINS)
         self._worker.add(listener_route(DOMAINS, listener, options or HandlerOptions()))
 
     def on_handler_not_found(
@@ -167,7 +173,6 @@ class PostgresEventBroker:
         The event itself waits in the queue of its destination, and is delivered when a handler is
         registered there; this is only the notice.
         """
-        self._refuse_second(UNROUTABLE)
         self._worker.add(listener_route(UNROUTABLE, listener, options or HandlerOptions()))
 
     async def dispatch(
@@ -187,7 +192,7 @@ class PostgresEventBroker:
             priority: higher is delivered first; the queue's own by default.
 
         Raises:
-            InvalidEvent: the database refuses the event; nothing has been stored.
+            InvalidEventError: the database refuses the event; nothing has been stored.
         """
         async with self._connection(connection) as used:
             return await Broker(used, schema=self._schema).dispatch(
@@ -232,16 +237,17 @@ class PostgresEventBroker:
             raise BrokerNotStarted(
                 "the broker is not started", hint="Call start(), or use it with 'async with'."
             )
-        async with self._pool.connection() as connection:
+        async with lend(self._pool) as connection:
             yield connection
 
-    def _refuse_second(self, queue: str) -> None:
-        if queue in self._worker.routes:
-            raise AlreadyRegistered(
-                f"Handler registration failed: A handler with source '{queue}' is already "
-                "registered.",
-                hint="Register each source once in a process.",
+    async def _register(self, route: Route) -> None:
+        if route.queue in self._worker.routes:
+            self._worker.add(route)  # which refuses it
+        async with self._connection() as connection:
+            await Broker(connection, schema=self._schema).register_queue(
+                route.queue, stateful=route.stateful, **route.options.registration()
             )
+        self._worker.add(route, registered=True)
 
     async def _maintain(self) -> None:
         while True:

@@ -10,6 +10,7 @@
     │   ├── InvalidArgument         RV006: an argument of a contract function
     │   ├── AlreadyRegistered       this process has a handler of that source
     │   ├── BrokerNotStarted        start() comes first
+    │   ├── DeadlineExceeded        a handler ran longer than its queue allows
     │   ├── ForeignSubject          a step touched the state of another workflow
     │   └── UnsupportedVersion      no such version of the contract
     ├── ConflictError               RV1xx: read again and decide again
@@ -178,6 +179,10 @@ class BrokerNotStarted(CallerError):
     """The broker has no connections yet, or no longer."""
 
 
+class DeadlineExceeded(CallerError):
+    """A handler ran longer than ``expire_in_seconds`` and was cancelled."""
+
+
 class ForeignSubject(CallerError):
     """A step asked for the state of a workflow that is not its own."""
 
@@ -218,12 +223,46 @@ class ForeignCluster(InvariantError, sqlstate="RV902"):
     """The stored transaction numbers belong to another cluster."""
 
 
-def translate(error: psycopg.Error) -> Exception:
+_UNSTORABLE: tuple[type[ArvoError], str, str] = (
+    InvalidArgument,
+    "a text cannot be stored",
+    "Remove NUL characters and text that is not Unicode.",
+)
+_FOREIGN: dict[str | None, tuple[type[ArvoError], str, str]] = {
+    "22021": _UNSTORABLE,
+    "22P05": _UNSTORABLE,
+    "3F000": (
+        SchemaMissing,
+        "arvo is not installed in this database",
+        "Run: arvo-plpg migrate",
+    ),
+    "42501": (
+        PrivilegeMissing,
+        "the connected user may not do this",
+        "Ask for the role that may: client, worker, operator or monitor of this installation.",
+    ),
+    "42883": (
+        SchemaTooOld,
+        "the database lacks a function of the contract",
+        "Run: arvo-plpg migrate",
+    ),
+}
+"""SQLSTATEs of PostgreSQL's own that say something about arvo: class, message, remedy."""
+
+
+def translate(error: psycopg.Error | UnicodeEncodeError) -> Exception:
     """Give the class of an SQLSTATE of ours, with message, facts, remedy and field; else the error.
 
     Args:
         error: what psycopg raised. An error of the connection comes back as it is.
     """
+    import psycopg  # noqa: PLC0415 - the launcher of embedded servers does without
+
+    if isinstance(error, UnicodeEncodeError) or (
+        isinstance(error, psycopg.DataError) and error.sqlstate is None
+    ):
+        known, message, hint = _FOREIGN["22021"]
+        return known(message, detail=f"{str(error)[:200]!a}", hint=hint)
     state, diag = error.sqlstate, error.diag
     kind = ArvoError.by_sqlstate.get(state or "")
     if kind is not None:
@@ -233,22 +272,7 @@ def translate(error: psycopg.Error) -> Exception:
             hint=diag.message_hint,
             field=diag.column_name,
         )
-    match state:
-        case "3F000":
-            return SchemaMissing(
-                "arvo is not installed in this database", hint="Run: arvo-plpg migrate"
-            )
-        case "42501":
-            return PrivilegeMissing(
-                "the connected user may not do this",
-                detail=diag.message_primary,
-                hint="Ask for the role that may: client, worker, operator or monitor of this "
-                "installation.",
-            )
-        case "22P05" | "22021":
-            return InvalidArgument(
-                "a text cannot be stored",
-                detail=diag.message_primary,
-                hint="Remove NUL characters and text that is not Unicode.",
-            )
-    return error
+    if state not in _FOREIGN:
+        return error
+    known, message, hint = _FOREIGN[state]
+    return known(message, detail=diag.message_primary, hint=hint)

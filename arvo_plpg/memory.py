@@ -10,28 +10,33 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import psycopg
-from psycopg.conninfo import make_conninfo
-from pydantic import BaseModel, ConfigDict, Field
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic import Field
 
 from arvo_plpg._async.memory import Memory
-from arvo_plpg.errors import UnsupportedVersion
+from arvo_plpg.errors import ArvoError, InvalidOption, UnsupportedVersion
 from arvo_plpg.machine_memory import MemoryMetadata, StateRecord
-from arvo_plpg.runtime.connect import Pool, open_pool, shake_hands
-from arvo_plpg.schema import migrate as migrate_schema
+from arvo_plpg.options import Options
+from arvo_plpg.runtime.connect import Pool, is_lost, lend, open_pool, shake_hands
+from arvo_plpg.runtime.memory_span import memory_span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
-    from arvo_plpg.rows import Kin
+    from opentelemetry.trace import Span
+
+    from arvo_plpg.rows import Kin, State
 
 Milliseconds = Annotated[int, Field(ge=1)]
+_READ_ATTEMPTS = 3
 MigrateMode = Literal["noop", "if_tables_dont_exist", "create_if_not_exists"]
 
 
-class LockConfig(BaseModel):
+class LockConfig(Options):
     """How locks are taken.
 
     Attributes:
@@ -41,15 +46,13 @@ class LockConfig(BaseModel):
         ttl_ms: how long a lock lasts unless it is renewed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     max_retries: Annotated[int, Field(ge=0)] = 3
     initial_delay_ms: Milliseconds = 100
     backoff_exponent: Annotated[float, Field(ge=1)] = 1.5
     ttl_ms: Milliseconds = 120_000
 
 
-class MemoryConfig(BaseModel):
+class MemoryConfig(Options):
     """Where the memory lives and how it connects; the seed's names and defaults.
 
     Attributes:
@@ -60,12 +63,11 @@ class MemoryConfig(BaseModel):
         statement_timeout_millis: how long a statement may run.
         lock_config: how locks are taken.
         enable_cleanup: whether a finished workflow's state is removed.
+        enable_otel: whether each operation is an OpenTelemetry span.
         schema_name: name of the installation.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    connection_string: str | None = None
+    connection_string: str | None = Field(default=None, repr=False)
     host: str = "localhost"
     port: Annotated[int, Field(ge=1, le=65535)] = 5432
     user: str = "postgres"
@@ -77,6 +79,7 @@ class MemoryConfig(BaseModel):
     statement_timeout_millis: Milliseconds = 30_000
     lock_config: LockConfig = LockConfig()
     enable_cleanup: bool = False
+    enable_otel: bool = False
     schema_name: str = "arvo"
 
     def dsn(self) -> str:
@@ -112,7 +115,16 @@ async def connect_postgres_machine_memory(
         raise UnsupportedVersion(
             f"Unsupported PostgreSQL machine memory version: {version}", hint="Use version 1."
         )
+    if migrate not in get_args(MigrateMode):
+        raise InvalidOption(
+            "option is not valid",
+            detail=f"migrate is {migrate!a}",
+            hint=f"Use one of {', '.join(get_args(MigrateMode))}.",
+            field="migrate",
+        )
     if migrate != "noop":
+        from arvo_plpg.schema import migrate as migrate_schema  # noqa: PLC0415 - costly, and rare
+
         await asyncio.to_thread(migrate_schema, config.dsn(), schema=config.schema_name)
     await shake_hands(config.dsn(), config.schema_name)
     pool = await open_pool(
@@ -121,8 +133,14 @@ async def connect_postgres_machine_memory(
         config.max,
         wait_seconds=config.connection_timeout_millis / 1000,
         idle_seconds=config.idle_timeout_millis / 1000,
+        options={"options": _server_options(config)},
     )
     return PostgresMachineMemory(pool, config)
+
+
+def _server_options(config: MemoryConfig) -> str:
+    given = conninfo_to_dict(config.dsn()).get("options") or ""
+    return f"-c statement_timeout={config.statement_timeout_millis} {given}".strip()
 
 
 async def release_postgres_machine_memory(memory: PostgresMachineMemory) -> None:
@@ -150,16 +168,25 @@ class PostgresMachineMemory:
 
     async def read(self, subject: str) -> StateRecord | None:
         """Give the state of a subject; None if it has none. Tries three times."""
-        for attempt in range(3):
+        with self._span("read", subject) as span:
+            state = await self._read(subject)
+            span.set_attribute("available", state is not None)
+            if state is None:
+                return None
+            span.set_attribute("version", state.version)
+            return StateRecord(state.data, version=state.version)
+
+    async def _read(self, subject: str) -> State | None:
+        attempt = 0
+        while True:
+            attempt += 1
             try:
-                async with self._pool.connection() as connection:
-                    state = await self._memory(connection).read_state(subject)
-                break
-            except (psycopg.OperationalError, psycopg.InterfaceError):
-                if attempt == 2:  # noqa: PLR2004 - the third of three
+                async with lend(self._pool) as connection:
+                    return await self._memory(connection).read_state(subject)
+            except (psycopg.Error, OSError) as error:
+                if attempt == _READ_ATTEMPTS or not is_lost(error):
                     raise
-                await asyncio.sleep(0.1 * 2**attempt)
-        return StateRecord(state.data, version=state.version) if state else None
+                await asyncio.sleep(0.05 * 2**attempt)
 
     async def write(
         self,
@@ -173,33 +200,44 @@ class PostgresMachineMemory:
         Raises:
             VersionConflict: the state is no longer ``previous``.
             LockLost: the lock has lapsed.
+            InvalidArgument: the data is not JSON that the database can keep.
         """
-        async with self._pool.connection() as connection:
-            await self._memory(connection).write_state(
-                subject,
-                data,
-                previous.version if previous else 0,
-                parent_subject=metadata.parent_subject,
-                initiator=metadata.initiator,
-                source=metadata.source,
-                lock=self._held().get(subject),
-            )
+        with self._span("write", subject) as span:
+            span.set_attribute("isNew", previous is None)
+            async with lend(self._pool) as connection:
+                version = await self._memory(connection).write_state(
+                    subject,
+                    data,
+                    previous.version if previous is not None else 0,
+                    parent_subject=metadata.parent_subject,
+                    initiator=metadata.initiator,
+                    source=metadata.source,
+                    lock=self._held().get(subject),
+                )
+            span.set_attribute("version", version)
 
     async def lock(self, subject: str) -> bool:
-        """Try to take the lock on a subject; false when it stays held by another."""
+        """Try to take the lock on a subject; false when it stays held by another.
+
+        The lock belongs to the context (:mod:`contextvars`) that took it: take and give it back in
+        one task, or in tasks that were started from it after it was taken.
+        """
         config = self._config.lock_config
         wait = config.initial_delay_ms / 1000
-        for attempt in range(config.max_retries + 1):
-            async with self._pool.connection() as connection:
-                lock = await self._memory(connection).acquire_lock(
-                    subject, timedelta(milliseconds=config.ttl_ms)
-                )
-            if lock is not None:
-                self._tokens.set({**self._held(), subject: lock.token})
-                return True
-            if attempt < config.max_retries:
-                await asyncio.sleep(wait)
-                wait *= config.backoff_exponent
+        with self._span("lock", subject) as span:
+            for attempt in range(1, config.max_retries + 2):
+                span.set_attribute("attempts", attempt)
+                async with lend(self._pool) as connection:
+                    lock = await self._memory(connection).acquire_lock(
+                        subject, timedelta(milliseconds=config.ttl_ms)
+                    )
+                span.set_attribute("acquired", lock is not None)
+                if lock is not None:
+                    self._tokens.set({**self._held(), subject: lock.token})
+                    return True
+                if attempt <= config.max_retries:
+                    await asyncio.sleep(wait)
+                    wait *= config.backoff_exponent
         return False
 
     async def unlock(self, subject: str) -> bool:
@@ -207,33 +245,42 @@ class PostgresMachineMemory:
         held = self._held()
         token = held.pop(subject, None)
         self._tokens.set(held)
-        if token is not None:
-            try:
-                async with self._pool.connection() as connection:
-                    await self._memory(connection).release_lock(subject, token)
-            except psycopg.Error:
-                return True  # it lapses by itself
+        with self._span("unlock", subject) as span:
+            if token is not None:
+                try:
+                    async with lend(self._pool) as connection:
+                        await self._memory(connection).release_lock(subject, token)
+                except (psycopg.Error, ArvoError, OSError) as error:
+                    span.record_exception(error)  # it lapses by itself
         return True
 
     async def cleanup(self, subject: str) -> None:
         """Forget a finished workflow, if ``enable_cleanup`` is set."""
-        if self._config.enable_cleanup:
-            async with self._pool.connection() as connection:
-                await self._memory(connection).cleanup_state(subject)
+        with self._span("cleanup", subject) as span:
+            span.set_attribute("skipped", not self._config.enable_cleanup)
+            if self._config.enable_cleanup:
+                async with lend(self._pool) as connection:
+                    await self._memory(connection).cleanup_state(subject)
 
     async def get_subjects_by_root(self, root: str) -> list[str]:
         """Subjects of all descendants of a root workflow."""
-        async with self._pool.connection() as connection:
-            return await self._memory(connection).subjects_by_root(root)
+        with self._span("getSubjectsByRoot", root) as span:
+            async with lend(self._pool) as connection:
+                subjects = await self._memory(connection).subjects_by_root(root)
+            span.set_attribute("count", len(subjects))
+            return subjects
 
     async def get_root_subject(self, subject: str) -> str | None:
         """Subject of the root of a workflow's tree; None when the workflow is unknown."""
-        async with self._pool.connection() as connection:
-            return await self._memory(connection).root_subject(subject)
+        with self._span("getRootSubject", subject) as span:
+            async with lend(self._pool) as connection:
+                root = await self._memory(connection).root_subject(subject)
+            span.set_attributes({"found": root is not None, "isRoot": root == subject})
+            return root
 
     async def lineage(self, subject: str) -> list[Kin]:
         """The tree of workflows that a subject belongs to."""
-        async with self._pool.connection() as connection:
+        async with lend(self._pool) as connection:
             return await self._memory(connection).lineage(subject)
 
     async def validate_table_structure(self) -> None:
@@ -247,6 +294,9 @@ class PostgresMachineMemory:
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
+
+    def _span(self, operation: str, subject: str) -> AbstractContextManager[Span]:
+        return memory_span(operation, subject, enabled=self._config.enable_otel)
 
     def _held(self) -> dict[str, int]:
         return dict(self._tokens.get({}))

@@ -16,8 +16,10 @@ from arvo_plpg.errors import InvalidOption
 Seconds = Annotated[float, Field(ge=0)]
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Options(BaseModel):
+    """Base of all options: frozen, and an option that is not valid is an InvalidOption."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     if not TYPE_CHECKING:
 
@@ -36,7 +38,7 @@ class _Options(BaseModel):
                 ) from error
 
 
-class QueueOptions(_Options):
+class QueueOptions(Options):
     """How a queue behaves, whoever works on it.
 
     Attributes:
@@ -52,7 +54,7 @@ class QueueOptions(_Options):
     priority: int | None = None
 
 
-class WorkerOptions(_Options):
+class WorkerOptions(Options):
     """How this process works on a queue, and how failures are retried.
 
     Attributes:
@@ -75,11 +77,19 @@ class WorkerOptions(_Options):
     expire_in_seconds: Annotated[float, Field(ge=1, le=86400)] | None = None
 
 
-class HandlerOptions(_Options):
-    """Options of a registration: of the queue, and of the workers."""
+class HandlerOptions(Options):
+    """Options of a registration: of the queue, and of the workers.
+
+    Attributes:
+        queue: of the queue.
+        worker: of the workers.
+        enable_cleanup: whether the state of a finished workflow is removed, once its last step is
+            settled. An event that is dispatched again would then start the workflow again.
+    """
 
     queue: QueueOptions = QueueOptions()
     worker: WorkerOptions = WorkerOptions()
+    enable_cleanup: bool = False
 
     def registration(self) -> dict[str, Any]:
         """Give them as arguments of ``register_queue``."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from arvo_plpg._async.session import Session, as_jsonb
+from arvo_plpg._async.session import Session
+from arvo_plpg.jsonb import as_jsonb
 from arvo_plpg.rows import (
     About,
     Claimed,

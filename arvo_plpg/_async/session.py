@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 from psycopg.rows import class_row, scalar_row, tuple_row
-from psycopg.types.json import Jsonb
 
 from arvo_plpg._call import call
 from arvo_plpg.errors import translate
@@ -22,17 +20,10 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
-_compact = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
 
 @cache
 def _columns(row: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass
     return tuple(field.name for field in fields(row))
-
-
-def as_jsonb(value: object) -> Jsonb:
-    """Wrap a value for a ``jsonb`` argument; NaN and infinities are refused (ValueError)."""
-    return Jsonb(value, dumps=_compact)
 
 
 class Session:
@@ -65,7 +56,7 @@ class Session:
             async with self.connection.cursor(row_factory=class_row(row)) as cursor:
                 await cursor.execute(query, cast("Params", arguments))
                 return await cursor.fetchall()
-        except psycopg.Error as error:
+        except (psycopg.Error, UnicodeEncodeError) as error:
             raise translate(error) from error
 
     async def row(self, row: type[Row], function: str, **given: object) -> Row | None:
@@ -86,7 +77,7 @@ class Session:
             async with self.connection.cursor(row_factory=scalar_row) as cursor:
                 await cursor.execute(query, cast("Params", arguments))
                 return await cursor.fetchone()
-        except psycopg.Error as error:
+        except (psycopg.Error, UnicodeEncodeError) as error:
             raise translate(error) from error
 
     async def values(self, function: str, **given: object) -> list[Any]:
@@ -97,5 +88,5 @@ class Session:
             async with self.connection.cursor(row_factory=tuple_row) as cursor:
                 await cursor.execute(query, cast("Params", arguments))
                 return [found[0] for found in await cursor.fetchall()]
-        except psycopg.Error as error:
+        except (psycopg.Error, UnicodeEncodeError) as error:
             raise translate(error) from error

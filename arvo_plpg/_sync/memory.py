@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from arvo_plpg._sync.session import Session, as_jsonb
+from arvo_plpg._sync.session import Session
+from arvo_plpg.jsonb import as_jsonb
 from arvo_plpg.rows import Kin, Lock, State
 
 if TYPE_CHECKING:

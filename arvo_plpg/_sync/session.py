@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 from psycopg.rows import class_row, scalar_row, tuple_row
-from psycopg.types.json import Jsonb
 
 from arvo_plpg._call import call
 from arvo_plpg.errors import translate
@@ -23,17 +21,10 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
-_compact = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
 
 @cache
 def _columns(row: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass
     return tuple(field.name for field in fields(row))
-
-
-def as_jsonb(value: object) -> Jsonb:
-    """Wrap a value for a ``jsonb`` argument; NaN and infinities are refused (ValueError)."""
-    return Jsonb(value, dumps=_compact)
 
 
 class Session:
@@ -66,7 +57,7 @@ class Session:
             with self.connection.cursor(row_factory=class_row(row)) as cursor:
                 cursor.execute(query, cast("Params", arguments))
                 return cursor.fetchall()
-        except psycopg.Error as error:
+        except (psycopg.Error, UnicodeEncodeError) as error:
             raise translate(error) from error
 
     def row(self, row: type[Row], function: str, **given: object) -> Row | None:
@@ -87,7 +78,7 @@ class Session:
             with self.connection.cursor(row_factory=scalar_row) as cursor:
                 cursor.execute(query, cast("Params", arguments))
                 return cursor.fetchone()
-        except psycopg.Error as error:
+        except (psycopg.Error, UnicodeEncodeError) as error:
             raise translate(error) from error
 
     def values(self, function: str, **given: object) -> list[Any]:
@@ -98,5 +89,5 @@ class Session:
             with self.connection.cursor(row_factory=tuple_row) as cursor:
                 cursor.execute(query, cast("Params", arguments))
                 return [found[0] for found in cursor.fetchall()]
-        except psycopg.Error as error:
+        except (psycopg.Error, UnicodeEncodeError) as error:
             raise translate(error) from error

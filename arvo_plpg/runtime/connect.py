@@ -2,19 +2,69 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from arvo_plpg.errors import DatabaseUnreachable
-from arvo_plpg.schema import about_query, judge, offer
-from arvo_plpg.schema.handshake import ABSENT
+from arvo_plpg.errors import ArvoError, DatabaseUnreachable, InvalidOption, translate
+from arvo_plpg.schema.handshake import ABSENT, about_query, judge, offer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[Any]]
+
+
+# A silent peer is given up after some ten seconds, not after the kernel's quarter of an hour.
+_PATIENCE: dict[str, Any] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+def connection_parameters(
+    dsn: str, application: str, connect_seconds: int = 10, **more: str | int
+) -> dict[str, Any]:
+    """Give the parameters of a connection that the connection string does not set itself.
+
+    Args:
+        dsn: the connection string.
+        application: the connection's name in ``pg_stat_activity``.
+        connect_seconds: how long to wait for the server.
+        more: further parameters of libpq.
+
+    Raises:
+        InvalidOption: the connection string cannot be read; no word of it is repeated.
+    """
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise InvalidOption(
+            "the connection string cannot be read",
+            hint="Write postgresql://user:password@host:port/database, or libpq's key=value.",
+            field="dsn",
+        ) from None
+    ours = _PATIENCE | {
+        "application_name": application,
+        "connect_timeout": connect_seconds,
+        **more,
+    }
+    return {name: value for name, value in ours.items() if name not in given}
+
+
+def is_lost(error: BaseException) -> bool:
+    """Tell whether an error is of the connection or the server, so that another try may succeed."""
+    if isinstance(error, ArvoError):
+        return isinstance(error, DatabaseUnreachable)
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | OSError):
+        return False
+    # 54: a limit of the program, such as the size of a value, which would be exceeded again.
+    return not (getattr(error, "sqlstate", None) or "").startswith("54")
 
 
 async def shake_hands(dsn: str, schema: str) -> None:
@@ -25,10 +75,13 @@ async def shake_hands(dsn: str, schema: str) -> None:
         SchemaMissing: nothing is installed under this name.
         SchemaTooOld: what is installed is older than this package needs.
         ClientTooOld: this package is older than what is installed allows.
+        PrivilegeMissing: the user may not ask.
+        InvalidOption: the connection string cannot be read.
     """
     row = None
+    parameters = connection_parameters(dsn, schema)
     try:
-        async with await psycopg.AsyncConnection.connect(dsn, connect_timeout=10) as connection:
+        async with await psycopg.AsyncConnection.connect(dsn, **parameters) as connection:
             try:
                 cursor = await connection.execute(about_query(schema))
                 row = await cursor.fetchone()
@@ -36,6 +89,8 @@ async def shake_hands(dsn: str, schema: str) -> None:
                 row = None
     except psycopg.OperationalError as error:
         raise unreachable(error) from None
+    except psycopg.Error as error:
+        raise translate(error) from error
     judge(row, offer())
 
 
@@ -77,7 +132,7 @@ async def open_pool(
         max_size=most,
         timeout=wait_seconds,
         max_idle=idle_seconds,
-        kwargs={"autocommit": True, "application_name": schema, **(options or {})},
+        kwargs={"autocommit": True, **connection_parameters(dsn, schema), **(options or {})},
         check=AsyncConnectionPool.check_connection,
         open=False,
     )
@@ -87,3 +142,20 @@ async def open_pool(
         await pool.close()
         raise unreachable(error) from None
     return pool
+
+
+@asynccontextmanager
+async def lend(pool: Pool) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """Lend a connection of a pool.
+
+    Raises:
+        DatabaseUnreachable: none became free in time.
+    """
+    try:
+        connection = await pool.getconn()
+    except PoolTimeout as error:
+        raise unreachable(error) from None
+    try:
+        yield connection
+    finally:
+        await pool.putconn(connection)

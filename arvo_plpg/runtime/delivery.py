@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from arvo_plpg.error_record import ErrorRecord
 from arvo_plpg.errors import ForeignSubject, VersionConflict
+from arvo_plpg.jsonb import as_json
 from arvo_plpg.machine_memory import MemoryMetadata, StateRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from arvo_plpg.event import ArvoEvent
+
+_CURRENT: ContextVar[Delivery | None] = ContextVar("arvo_plpg_delivery", default=None)
 
 
 @dataclass(slots=True)
@@ -27,8 +32,11 @@ class Delivery:
         attempt: which attempt this is, from 1.
         event: the event.
         cause: why it is delivered again, if it is.
-        deadline: when its handler is cancelled, on this process's monotonic clock in seconds.
+        expire_in: seconds that its handler may run.
         state: state of the event's subject, for stateful handlers.
+        written: the state that goes with the settlement, if the handler wrote one.
+        finished: whether the handler said that the workflow is over.
+        has_turn: whether it is this delivery's turn to write the state of its subject.
     """
 
     lease: int
@@ -37,13 +45,21 @@ class Delivery:
     attempt: int
     event: ArvoEvent
     cause: Mapping[str, Any] | None
-    deadline: float
+    expire_in: float
     state: StateRecord | None = None
+    written: StateRecord | None = None
+    finished: bool = False
+    has_turn: bool = False
     started: float = field(default_factory=time.monotonic)
+
+    def begin(self) -> None:
+        """Let the handler's time run from now."""
+        self.started = time.monotonic()
+        _CURRENT.set(self)
 
     def remaining(self) -> float:
         """Seconds until the handler is cancelled; negative when it is overdue."""
-        return self.deadline - time.monotonic()
+        return self.started + self.expire_in - time.monotonic()
 
     def completed(
         self, events: Sequence[ArvoEvent], state: Mapping[str, Any] | None = None
@@ -73,6 +89,14 @@ class Delivery:
         }
 
 
+def current_delivery() -> Delivery | None:
+    """Give the delivery that the running handler works on; None outside a worker.
+
+    Its ``attempt``, ``cause`` and ``remaining()`` seconds are of use to handlers.
+    """
+    return _CURRENT.get()
+
+
 class DeliveryMemory:
     """The memory of one step: read from the claim, written with the settlement.
 
@@ -86,13 +110,14 @@ class DeliveryMemory:
     def __init__(self, delivery: Delivery) -> None:
         self._subject = delivery.event.subject
         self._read = delivery.state
-        self.state: StateRecord | None = delivery.state
+        self.written: StateRecord | None = None
+        self.finished = False
         self._metadata: MemoryMetadata | None = None
 
     async def read(self, subject: str) -> StateRecord | None:
-        """Give the state that came with the claim."""
+        """Give the state that came with the claim, or what this step wrote."""
         self._check(subject)
-        return self.state
+        return self._current
 
     async def write(
         self,
@@ -101,17 +126,25 @@ class DeliveryMemory:
         previous: StateRecord | None,
         metadata: MemoryMetadata,
     ) -> None:
-        """Hold the state back until the settlement."""
+        """Hold the state back until the settlement.
+
+        Raises:
+            VersionConflict: ``previous`` is not what was read in this step.
+            InvalidArgument: the data is not JSON that the database can keep.
+        """
         self._check(subject)
-        based_on = previous.version if previous else 0
-        current = self.state.version if self.state else 0
+        based_on = previous.version if previous is not None else 0
+        current = self._current.version if self._current is not None else 0
         if based_on != current:
             raise VersionConflict(
                 "version mismatch: the state has moved on",
                 detail=f"the write is based on version {based_on}, the state is at {current}",
                 hint="Write what was read in this step.",
             )
-        self.state = StateRecord(data, version=(self._read.version if self._read else 0) + 1)
+        # As the database would give it back, and out of reach of later changes by the handler.
+        self.written = StateRecord(
+            json.loads(as_json(dict(data), field="data")), version=self._base + 1
+        )
         self._metadata = metadata
 
     async def lock(self, subject: str) -> bool:
@@ -125,21 +158,30 @@ class DeliveryMemory:
         return True
 
     async def cleanup(self, subject: str) -> None:
-        """Keep the state: it must outlive the completion event."""
+        """Note that the workflow is over; its state must outlive the settlement of this step."""
         self._check(subject)
+        self.finished = True
 
     def held_back(self) -> dict[str, Any] | None:
         """Give the write that goes with the settlement, if there is one."""
-        if self._metadata is None or self.state is None:
+        if self._metadata is None or self.written is None:
             return None
         return {
             "subject": self._subject,
-            "data": dict(self.state),
-            "expected_version": self._read.version if self._read else 0,
+            "data": dict(self.written),
+            "expected_version": self._base,
             "parent_subject": self._metadata.parent_subject,
             "initiator": self._metadata.initiator,
             "source": self._metadata.source,
         }
+
+    @property
+    def _base(self) -> int:
+        return self._read.version if self._read is not None else 0
+
+    @property
+    def _current(self) -> StateRecord | None:
+        return self.written if self.written is not None else self._read
 
     def _check(self, subject: str) -> None:
         if subject != self._subject:

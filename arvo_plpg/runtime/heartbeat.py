@@ -5,7 +5,6 @@ A blocked event loop must not cost the leases of what runs in it, so this does n
 
 from __future__ import annotations
 
-import logging
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from arvo_plpg._sync.broker import Broker
-from arvo_plpg.errors import ArvoError
+from arvo_plpg.runtime.connect import connection_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-_LOG = logging.getLogger("arvo_plpg")
+_JOIN_SECONDS = 5.0
 
 
 class Heartbeat:
@@ -30,6 +29,7 @@ class Heartbeat:
         lease: how long a lease lasts, in seconds.
         leases: called in the thread; gives the tokens of leases with something running.
         lost: called in the thread with a token whose lease is lost.
+        warn: called in the thread when a beat fails, as a logger's ``warning``.
     """
 
     def __init__(
@@ -37,14 +37,17 @@ class Heartbeat:
         dsn: str,
         schema: str,
         lease: float,
+        *,
         leases: Callable[[], Collection[int]],
         lost: Callable[[int], object],
+        warn: Callable[..., object],
     ) -> None:
         self._dsn = dsn
         self._schema = schema
         self._lease = lease
         self._leases = leases
         self._lost = lost
+        self._warn = warn
         self._stop = threading.Event()
         self._connection: psycopg.Connection[Any] | None = None
         self._thread = threading.Thread(target=self._beat, name="arvo-heartbeat", daemon=True)
@@ -56,17 +59,16 @@ class Heartbeat:
     def stop(self) -> None:
         """End the thread and close its connection. Blocks for a moment: call it in a thread."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_JOIN_SECONDS)
 
     def _beat(self) -> None:
         while not self._stop.wait(self._lease / 4):
-            held = list(self._leases())
-            if not held:
-                continue
             try:
-                self._extend(held)
-            except (psycopg.Error, ArvoError) as error:
-                _LOG.warning("heartbeat failed (%s); trying again", type(error).__name__)
+                held = list(self._leases())
+                if held:
+                    self._extend(held)
+            except Exception as error:  # noqa: BLE001 - the next beat may succeed
+                self._warn("heartbeat failed (%s); trying again", type(error).__name__)
                 self._close()
         self._close()
 
@@ -75,8 +77,9 @@ class Heartbeat:
             self._connection = psycopg.connect(
                 self._dsn,
                 autocommit=True,
-                connect_timeout=max(2, int(self._lease / 4)),
-                application_name=f"{self._schema}-heartbeat",
+                **connection_parameters(
+                    self._dsn, f"{self._schema}-heartbeat", max(2, int(self._lease / 4))
+                ),
             )
         broker = Broker(self._connection, schema=self._schema)
         for answer in broker.extend(held, timedelta(seconds=self._lease)):

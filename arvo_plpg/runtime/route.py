@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from arvo_plpg.event import ArvoEvent
 from arvo_plpg.handler import AnyHandler, is_stateful
+from arvo_plpg.options import HandlerOptions
 from arvo_plpg.runtime.delivery import Delivery, DeliveryMemory
+from arvo_plpg.runtime.thread import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from typing import Any
-
-    from arvo_plpg.options import HandlerOptions
 
     Listened = Sequence[ArvoEvent] | None
     Listener = Callable[[ArvoEvent], Awaitable[Listened] | Listened]
@@ -57,6 +56,12 @@ class Route:
         """Whether deliveries of this queue are the route's."""
         return queue == self.queue if self.concrete else queue.startswith(self.queue[:-1])
 
+    def narrowed(self, queue: str) -> Route | None:
+        """Give the route for one queue of the many, None if it has no options to register."""
+        if self.concrete or self.options == HandlerOptions():
+            return None
+        return replace(self, queue=queue)
+
 
 def handler_route(handler: AnyHandler, options: HandlerOptions) -> Route:
     """Make the route of a handler."""
@@ -65,8 +70,9 @@ def handler_route(handler: AnyHandler, options: HandlerOptions) -> Route:
         if is_stateful(handler):
             memory = DeliveryMemory(delivery)
             events = await handler.execute(delivery.event, memory=memory)
-            delivery.state = memory.state
-            return delivery.completed(_checked(events, handler.source), memory.held_back())
+            result = delivery.completed(_checked(events, handler.source), memory.held_back())
+            delivery.written, delivery.finished = memory.written, memory.finished
+            return result
         events = await handler.execute(delivery.event)
         return delivery.completed(_checked(events, handler.source))
 
@@ -91,7 +97,7 @@ def listener_route(
         if is_async:
             answer = listener(delivery.event)
         else:
-            answer = await asyncio.to_thread(listener, delivery.event)
+            answer = await in_thread(listener, delivery.event)
         if inspect.isawaitable(answer):
             answer = await answer
         return delivery.completed(_checked(answer or [], queue))

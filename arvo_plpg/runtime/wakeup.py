@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
 from arvo_plpg.runtime.backoff import Backoff
+from arvo_plpg.runtime.connect import connection_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LOG = logging.getLogger("arvo_plpg")
 
-
-async def listen(dsn: str, schema: str, wake: Callable[[str], None]) -> None:
+async def listen(
+    dsn: str, schema: str, wake: Callable[[str], None], warn: Callable[..., None]
+) -> None:
     """Call ``wake`` with the name of each queue that is notified, until cancelled.
 
     Reconnects with back-off. Right after each (re)connection ``wake`` is called with an empty
@@ -27,12 +27,13 @@ async def listen(dsn: str, schema: str, wake: Callable[[str], None]) -> None:
         dsn: where to listen; a direct connection, not a transaction pooler.
         schema: name of the installation; the channel is called after it.
         wake: called in the event loop.
+        warn: called when the connection is lost, as a logger's ``warning``.
     """
     backoff = Backoff()
     while True:
         try:
             connection = await psycopg.AsyncConnection.connect(
-                dsn, autocommit=True, application_name=f"{schema}-wakeup"
+                dsn, autocommit=True, **connection_parameters(dsn, f"{schema}-wakeup")
             )
             async with connection:
                 channel = sql.Identifier(f"{schema}_wake")
@@ -42,5 +43,5 @@ async def listen(dsn: str, schema: str, wake: Callable[[str], None]) -> None:
                 async for notification in connection.notifies():
                     wake(notification.payload)
         except (psycopg.Error, OSError) as error:
-            _LOG.warning("wake-up connection lost (%s); polling goes on", type(error).__name__)
+            warn("wake-up connection lost (%s); polling goes on", type(error).__name__)
         await asyncio.sleep(backoff.next())

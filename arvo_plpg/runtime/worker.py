@@ -22,22 +22,27 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from arvo_plpg._async.broker import Broker
-from arvo_plpg.errors import ArvoError
+from arvo_plpg._async.memory import Memory
+from arvo_plpg.errors import AlreadyRegistered, ArvoError, DeadlineExceeded
 from arvo_plpg.event import ArvoEvent
 from arvo_plpg.machine_memory import StateRecord
+from arvo_plpg.options import HandlerOptions
 from arvo_plpg.runtime.backoff import Backoff
+from arvo_plpg.runtime.connect import connection_parameters, is_lost
 from arvo_plpg.runtime.delivery import Delivery
 from arvo_plpg.runtime.heartbeat import Heartbeat
-from arvo_plpg.runtime.turns import Turns
+from arvo_plpg.runtime.route import Route
+from arvo_plpg.runtime.turns import StaleClaim, Turns
 from arvo_plpg.runtime.wakeup import listen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from arvo_plpg.rows import Worked
-    from arvo_plpg.runtime.route import Route
 
-LOST_CONNECTION = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
+_MOST_AT_ONCE = 1000
+_SETTLE_SECONDS = 10.0
+_CANCEL_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -52,6 +57,7 @@ class _Report:
     """A result, and the delivery that it is about."""
 
     delivery: Delivery
+    route: Route
     result: dict[str, Any]
 
 
@@ -82,8 +88,10 @@ class Worker:
         self.logger = logger or logging.getLogger("arvo_plpg")
         self._routes: dict[str, Route] = {}
         self._unregistered: list[Route] = []
+        self._narrowed: set[str] = set()
         self._running: dict[int, _Running] = {}
         self._reports: list[_Report] = []
+        self._sent: list[_Report] = []
         self._turns = Turns()
         self._signal = asyncio.Event()
         self._stopping = False
@@ -94,10 +102,25 @@ class Worker:
         """Names of the queues that it works on."""
         return list(self._routes)
 
-    def add(self, route: Route) -> None:
-        """Work on one more queue; one that names its queue is registered before it is claimed."""
+    def add(self, route: Route, *, registered: bool = False) -> None:
+        """Work on one more queue.
+
+        Args:
+            route: the queue and who runs its deliveries.
+            registered: whether the queue is registered already; if not, and if the route names
+                one queue, that is done before it is claimed from.
+
+        Raises:
+            AlreadyRegistered: there is a route of that queue.
+        """
+        if route.queue in self._routes:
+            raise AlreadyRegistered(
+                f"Handler registration failed: A handler with source '{route.queue}' is already "
+                "registered.",
+                hint="Register each source once in a process.",
+            )
         self._routes[route.queue] = route
-        if route.concrete:
+        if route.concrete and not registered:
             self._unregistered.append(route)
         self._signal.set()
 
@@ -105,37 +128,64 @@ class Worker:
         """Begin to work."""
         self._stopping = False
         self._signal = asyncio.Event()
+        self._turns = Turns()
         self._loop_task = asyncio.create_task(self._work(), name="arvo-worker")
 
     async def stop(self, grace: float = 30.0) -> None:
         """Claim nothing more, let what runs finish, settle it, and end.
 
         What still runs after ``grace`` seconds is cancelled and released: it goes back to its queue
-        and its attempt is not charged. Can be started again.
+        and its attempt is not charged. If the database does not answer, what could not be settled
+        within further ten seconds is left to the expiry of its lease. Can be started again.
         """
-        if self._loop_task is None:
+        loop_task = self._loop_task
+        if loop_task is None:
             return
         self._stopping = True
         self._signal.set()
-        running = [entry.task for entry in self._running.values()]
-        if running:
-            _, late = await asyncio.wait(running, timeout=grace)
+        try:
+            await self._drain(grace)
+            await asyncio.wait([loop_task], timeout=_SETTLE_SECONDS)
+        finally:
+            self._loop_task = None
+            if not loop_task.done():
+                loop_task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await loop_task
             for entry in list(self._running.values()):
-                if entry.task in late:
-                    self._abandon(entry, entry.delivery.released())
+                self._abandon(entry, None)
+            if unsettled := len(self._reports) + len(self._sent):
+                self.logger.error(
+                    "stopped without settling %d results; their leases will lapse", unsettled
+                )
+            self._reports, self._sent = [], []
+
+    async def _drain(self, grace: float) -> None:
+        deadline = time.monotonic() + grace
+        while self._running and (left := deadline - time.monotonic()) > 0:
+            await asyncio.wait([entry.task for entry in self._running.values()], timeout=left)
+        late = list(self._running.values())
+        for entry in late:
+            self._abandon(entry, entry.delivery.released())
+        if late:
+            await asyncio.wait([entry.task for entry in late], timeout=_CANCEL_SECONDS)
         self._signal.set()
-        await self._loop_task
-        self._loop_task = None
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        wakeup = asyncio.create_task(listen(self._dsn, self._schema, self._woken))
+        wakeup = asyncio.create_task(listen(self._dsn, self._schema, self._woken, self._warn))
+
+        def lost(token: int) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(partial(self._lost, token))
+
         heartbeat = Heartbeat(
             self._dsn,
             self._schema,
             self._lease,
-            self._held,
-            lambda token: loop.call_soon_threadsafe(partial(self._lost, token)),
+            leases=self._held,
+            lost=lost,
+            warn=self._warn,
         )
         heartbeat.start()
         backoff = Backoff()
@@ -144,64 +194,103 @@ class Worker:
                 try:
                     async with await self._connect() as connection:
                         await self._serve(connection, backoff)
-                except LOST_CONNECTION as error:
-                    self.logger.warning(
-                        "connection lost (%s); %d results are kept",
-                        type(error).__name__,
-                        len(self._reports),
-                    )
-                    await asyncio.sleep(backoff.next())
-                except ArvoError:
-                    self.logger.exception("the database refused a call")
-                    await asyncio.sleep(backoff.next())
+                except Exception as error:  # noqa: BLE001 - nothing may end the loop but stop()
+                    self._report_trouble(error)
+                    await asyncio.sleep(min(backoff.next(), 0.5 if self._stopping else 60))
         finally:
             wakeup.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await wakeup
             await asyncio.to_thread(heartbeat.stop)
 
+    def _report_trouble(self, error: Exception) -> None:
+        if is_lost(error):
+            kept = len(self._reports) + len(self._sent)
+            self.logger.warning("connection lost (%s); %d results are kept", _kind(error), kept)
+        else:
+            self.logger.error("a call of the database failed", exc_info=error)
+
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(
-            self._dsn, autocommit=True, application_name=f"{self._schema}-worker"
+            self._dsn,
+            autocommit=True,
+            **connection_parameters(self._dsn, f"{self._schema}-worker"),
         )
 
     async def _serve(self, connection: psycopg.AsyncConnection[Any], backoff: Backoff) -> None:
         broker = Broker(connection, schema=self._schema)
+        # Whether these were committed is not known. Sent again, one that was is "already".
+        self._reports = self._sent + self._reports
+        self._sent = []
         while not self._finished():
             await self._register(broker)
             self._signal.clear()
             queues, limits = self._wanted()
-            reports, self._reports = self._reports, []
-            if not reports and not queues:
+            if not self._reports and not queues:
                 await self._rest(None)
                 continue
+            self._sent, self._reports = self._reports[:_MOST_AT_ONCE], self._reports[_MOST_AT_ONCE:]
             try:
                 answers = await broker.work(
-                    [report.result for report in reports],
+                    [report.result for report in self._sent],
                     queues or None,
-                    sum(limits),
+                    min(sum(limits), _MOST_AT_ONCE),
                     self._name,
                     limits=limits or None,
                     lease=timedelta(seconds=self._lease),
                 )
-            except BaseException:
-                # Whether it was committed is not known. Sent again, an item that was is "already".
-                self._reports = reports + self._reports
-                raise
+            except (ArvoError, psycopg.Error) as error:
+                if is_lost(error) or not self._sent:
+                    raise
+                answers = await self._one_by_one(broker)
             backoff.reset()
+            reports, self._sent = self._sent, []
             again = any("events" in report.result for report in reports)
-            claimed, wait = self._take(answers, reports)
+            over = self._judge(reports, answers)
+            claimed, wait = self._take(answers)
+            for subject in over:
+                await Memory(connection, schema=self._schema).cleanup_state(subject)
             if not (claimed or again or self._reports):
                 await self._rest(wait)
+
+    async def _one_by_one(self, broker: Broker) -> list[Worked]:
+        """Settle each result by itself: the call with all of them was refused as a whole."""
+        answers: list[Worked] = []
+        for report in list(self._sent):
+            try:
+                answers += await broker.work([report.result])
+            except (ArvoError, psycopg.Error) as error:
+                if is_lost(error):
+                    raise
+                self._sent.remove(report)
+                self.logger.error(  # noqa: TRY400 - what the database says is enough
+                    "event %a in %a, attempt %d: its result cannot be settled: %a",
+                    report.delivery.event.id,
+                    report.delivery.queue,
+                    report.delivery.attempt,
+                    str(error)[:500],
+                )
+                self._turns.give(report.delivery)
+                if report.result["outcome"] == "completed":
+                    result = report.delivery.failed(error)
+                    self._reports.append(_Report(report.delivery, report.route, result))
+        return answers
 
     async def _register(self, broker: Broker) -> None:
         while self._unregistered:
             route = self._unregistered[0]
-            queue = await broker.register_queue(
-                route.queue, stateful=route.stateful, **route.options.registration()
-            )
-            if queue.change != "unchanged":
-                self.logger.info("queue %a: %s", queue.queue, queue.change)
+            try:
+                queue = await broker.register_queue(
+                    route.queue, stateful=route.stateful, **route.options.registration()
+                )
+            except ArvoError as error:
+                self.logger.error(  # noqa: TRY400 - the error says it all
+                    "queue %a cannot be registered, it is not worked on: %s", route.queue, error
+                )
+                self._routes.pop(route.queue, None)
+            else:
+                if queue.change != "unchanged":
+                    self.logger.info("queue %a: %s", queue.queue, queue.change)
             self._unregistered.pop(0)
 
     def _wanted(self) -> tuple[list[str], list[int]]:
@@ -223,113 +312,141 @@ class Worker:
         polls = [route.options.worker.polling_interval_seconds for route in self._routes.values()]
         longest = min(polls, default=2.0) * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
         if wait is not None:
-            longest = min(longest, max(wait.total_seconds(), 0.001))
+            longest = min(longest, max(wait.total_seconds(), 0.005))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(longest):
                 await self._signal.wait()
 
-    def _take(
-        self, answers: Iterable[Worked], reports: Iterable[_Report]
-    ) -> tuple[int, timedelta | None]:
-        verdicts = {}
-        claimed = 0
-        wait = None
-        for answer in answers:
-            if answer.kind == "settled":
-                verdicts[answer.lease, answer.delivery] = answer
+    def _judge(self, reports: Sequence[_Report], answers: Sequence[Worked]) -> list[str]:
+        """Take note of what became of the results; name the workflows whose state may go."""
+        verdicts = {
+            (answer.lease, answer.delivery): answer
+            for answer in answers
+            if answer.kind == "settled"
+        }
+        over = []
         for report in reports:
             verdict = verdicts.get((report.delivery.lease, report.delivery.number))
             self._settled(report, verdict)
+            if verdict is None and report.delivery.finished and report.route.options.enable_cleanup:
+                over.append(report.delivery.event.subject)
+        return over
+
+    def _take(self, answers: Sequence[Worked]) -> tuple[int, timedelta | None]:
+        """Begin what was claimed; say how much, and how long to wait if it was nothing."""
+        claimed = 0
+        wait = None
         for answer in answers:
             if answer.kind == "claimed":
-                claimed += self._begin(answer)
+                self._begin(answer)
+                claimed += 1
             elif answer.kind == "idle":
                 wait = answer.wait
         return claimed, wait
 
     def _settled(self, report: _Report, verdict: Worked | None) -> None:
-        delivery = report.delivery
-        refused = verdict is not None and verdict.code is not None
-        self._turns.forget(delivery.queue, delivery.event.subject, refused=refused)
+        delivery, route = report.delivery, report.route
         if verdict is None:
-            return
-        facts = (delivery.event.id, delivery.queue, delivery.attempt, verdict.outcome)
-        if verdict.code in {"RV001", "RV006"} and report.result["outcome"] == "completed":
+            completed = report.result["outcome"] == "completed"
+            forget = delivery.finished and route.options.enable_cleanup
+            self._turns.give(delivery, delivery.written if completed else None, moved_on=forget)
+            outcome, code, detail = "completed", None, None
+        else:
+            moved_on = verdict.outcome in {"conflict", "already"} or verdict.code == "RV301"
+            self._turns.give(delivery, moved_on=moved_on)
+            outcome, code, detail = verdict.outcome or "", verdict.code, verdict.detail
+        facts = (delivery.event.id, delivery.queue, delivery.attempt, outcome)
+        if code in {"RV001", "RV006"} and report.result["outcome"] == "completed":
             # The handler emitted what the database cannot take: that is a failure of the handler.
-            self.logger.error("event %a in %a, attempt %d: %s: %a", *facts, verdict.detail)
-            error = ValueError(verdict.detail)
-            self._reports.append(_Report(delivery, delivery.failed(error)))
-        elif refused:
-            self.logger.warning("event %a in %a, attempt %d: %s: %a", *facts, verdict.detail)
-        elif verdict.outcome == "dead":
+            self.logger.error("event %a in %a, attempt %d: %s: %a", *facts, detail)
+            error = ValueError(detail)
+            self._reports.append(_Report(delivery, route, delivery.failed(error)))
+        elif code is not None:
+            self.logger.warning("event %a in %a, attempt %d: %s: %a", *facts, detail)
+        elif outcome == "dead":
             self.logger.error("event %a in %a, attempt %d: %s", *facts)
         else:
             self.logger.info("event %a in %a, attempt %d: %s", *facts)
 
-    def _begin(self, claimed: Worked) -> int:
-        queue = claimed.queue or ""
+    def _begin(self, claimed: Worked) -> None:
+        lease, number, queue = claimed.lease, claimed.delivery, claimed.queue
+        if lease is None or number is None or queue is None:
+            raise TypeError("a claimed row lacks lease, delivery or queue")
         route = self._routes.get(queue) or next(
             (route for route in self._routes.values() if route.matches(queue)), None
         )
-        if (
-            route is None
-            or claimed.lease is None
-            or claimed.delivery is None
-            or claimed.expire_in is None
-        ):
-            return 0
+        flat = claimed.event or {}
         delivery = Delivery(
-            lease=claimed.lease,
-            number=claimed.delivery,
+            lease=lease,
+            number=number,
             queue=queue,
             attempt=claimed.attempt or 1,
-            event=ArvoEvent.from_trusted_dict(claimed.event or {}),
+            event=_labelled(flat),
             cause=claimed.cause,
-            deadline=time.monotonic() + claimed.expire_in.total_seconds(),
+            expire_in=claimed.expire_in.total_seconds() if claimed.expire_in else 900.0,
             state=(
                 StateRecord(claimed.state, version=claimed.state_version or 0)
                 if claimed.state is not None
                 else None
             ),
         )
-        task = asyncio.create_task(self._run(delivery, route))
-        self._running[delivery.number] = _Running(delivery, route, task)
-        return 1
-
-    async def _run(self, delivery: Delivery, route: Route) -> None:
-        try:
-            async with contextlib.AsyncExitStack() as stack:
-                if route.stateful:
-                    await stack.enter_async_context(self._turns.turn(delivery))
-                delivery.started = time.monotonic()
-                async with asyncio.timeout(max(delivery.remaining(), 0)):
-                    result = await route.run(delivery)
-        except asyncio.CancelledError:
+        if route is None or self._stopping:
+            nobody = Route(queue, _run_nothing, HandlerOptions())
+            self._reports.append(_Report(delivery, route or nobody, delivery.released()))
             return
+        if queue not in self._narrowed and (narrowed := route.narrowed(queue)) is not None:
+            self._narrowed.add(queue)
+            self._unregistered.append(narrowed)
+        task = asyncio.create_task(self._run(delivery, flat, route))
+        self._running[delivery.number] = _Running(delivery, route, task)
+
+    async def _run(self, delivery: Delivery, flat: dict[str, Any], route: Route) -> None:
+        try:
+            delivery.event = ArvoEvent.from_trusted_dict(flat)
+            if route.stateful:
+                await self._turns.take(delivery)
+            delivery.begin()
+            result = await _in_time(route, delivery)
+        except StaleClaim:
+            result = delivery.released()
+        except asyncio.CancelledError as error:
+            # Cancelled from here or with the whole loop; or else the handler raised it itself.
+            task = asyncio.current_task()
+            if delivery.number not in self._running or (task and task.cancelling()):
+                raise
+            result = self._failed(delivery, error)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is a failed attempt
-            self.logger.warning(
-                "event %a in %a, attempt %d failed: %s: %a",
-                delivery.event.id,
-                delivery.queue,
-                delivery.attempt,
-                type(error).__name__,
-                str(error)[:500],
-            )
-            result = delivery.failed(error)
+            result = self._failed(delivery, error)
         if self._running.pop(delivery.number, None) is not None:
-            self._reports.append(_Report(delivery, result))
+            self._reports.append(_Report(delivery, route, result))
             self._signal.set()
+
+    def _failed(self, delivery: Delivery, error: BaseException) -> dict[str, Any]:
+        self.logger.warning(
+            "event %a in %a, attempt %d failed: %s: %a",
+            delivery.event.id,
+            delivery.queue,
+            delivery.attempt,
+            type(error).__name__,
+            str(error)[:500],
+        )
+        return delivery.failed(error)
 
     def _abandon(self, entry: _Running, result: dict[str, Any] | None) -> None:
         """Cancel a handler; its own result does not count any more."""
-        self._running.pop(entry.delivery.number, None)
+        if self._running.pop(entry.delivery.number, None) is None:
+            return
         entry.task.cancel()
         if result is not None:
-            self._reports.append(_Report(entry.delivery, result))
+            self._reports.append(_Report(entry.delivery, entry.route, result))
+        else:
+            self._turns.give(entry.delivery, moved_on=True)
         self._signal.set()
 
     def _held(self) -> set[int]:
-        return {entry.delivery.lease for entry in list(self._running.values())}
+        """Name the leases to keep. Called by the heartbeat's thread."""
+        running = [entry.delivery.lease for entry in list(self._running.values())]
+        return {*running, *(report.delivery.lease for report in self._sent + self._reports)}
 
     def _lost(self, token: int) -> None:
         for entry in list(self._running.values()):
@@ -345,5 +462,39 @@ class Worker:
         if not queue or any(route.matches(queue) for route in self._routes.values()):
             self._signal.set()
 
+    def _warn(self, message: str, *facts: object) -> None:
+        self.logger.warning(message, *facts)
+
     def _finished(self) -> bool:
-        return self._stopping and not self._running and not self._reports
+        return self._stopping and not self._running and not self._reports and not self._sent
+
+
+async def _in_time(route: Route, delivery: Delivery) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(delivery.expire_in) as deadline:
+            return await route.run(delivery)
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise DeadlineExceeded(
+            "the handler ran too long and was cancelled",
+            detail=f"it may run {delivery.expire_in:g} seconds in queue {delivery.queue!a}",
+            hint="Raise expire_in_seconds, or do less in one step.",
+            field="expire_in_seconds",
+        ) from error
+
+
+async def _run_nothing(delivery: Delivery) -> dict[str, Any]:
+    return delivery.released()
+
+
+def _labelled(flat: dict[str, Any]) -> ArvoEvent:
+    """Give enough of an event to report about it, whatever is wrong with it."""
+    return ArvoEvent.from_trusted_dict(
+        {key: str(flat.get(key, "")) for key in ("id", "source", "type", "subject", "time")}
+        | {"data": {}}
+    )
+
+
+def _kind(error: BaseException) -> str:
+    return type(error).__name__

@@ -1,0 +1,449 @@
+"""PostgresMachineMemory: state, locks, lineage, options, and what goes wrong."""
+
+import asyncio
+import contextvars
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from arvo_plpg import (
+    ClientTooOld,
+    DatabaseUnreachable,
+    InvalidArgument,
+    InvalidOption,
+    LockConfig,
+    LockLost,
+    MachineMemory,
+    MemoryConfig,
+    MemoryMetadata,
+    SchemaMissing,
+    StateRecord,
+    VersionConflict,
+    connect_postgres_machine_memory,
+    release_postgres_machine_memory,
+)
+from arvo_plpg.errors import UnsupportedVersion
+from arvo_plpg.sync import Memory
+
+
+def about(subject, parent=None):
+    return MemoryMetadata(subject, parent, "com.example.client", "arvo.orc.example.flow")
+
+
+@pytest.fixture
+async def memory_on(dsn):
+    opened = []
+
+    async def connect(place=dsn, **options):
+        config = MemoryConfig(connection_string=place, **options)
+        opened.append(await connect_postgres_machine_memory(version=1, config=config))
+        return opened[-1]
+
+    yield connect
+    for memory in opened:
+        await release_postgres_machine_memory(memory)
+
+
+@pytest.fixture
+async def memory(memory_on):
+    return await memory_on(lock_config=LockConfig(max_retries=0), enable_cleanup=True)
+
+
+# --- state
+
+
+async def test_what_is_written_is_read_with_its_version(memory):
+    assert isinstance(memory, MachineMemory)
+    assert await memory.read("flow") is None
+    await memory.write("flow", {"a": [1, None, "ä"]}, None, about("flow"))
+    first = await memory.read("flow")
+    assert (first, first.version) == ({"a": [1, None, "ä"]}, 1)
+    await memory.write("flow", {"executionStatus": "normal"}, first, about("flow"))
+    second = await memory.read("flow")
+    assert (second, second.version) == ({"executionStatus": "normal"}, 2)
+
+
+async def test_a_write_on_an_old_version_is_a_version_mismatch(memory):
+    await memory.write("flow", {"n": 1}, None, about("flow"))
+    old = await memory.read("flow")
+    await memory.write("flow", {"n": 2}, old, about("flow"))
+    for previous in (old, None, StateRecord({}, version=7)):
+        with pytest.raises(VersionConflict, match="version mismatch") as caught:
+            await memory.write("flow", {"n": 3}, previous, about("flow"))
+        assert caught.value.hint == "Read the state again and decide again."
+    assert await memory.read("flow") == {"n": 2}
+
+
+async def test_an_empty_state_is_a_state(memory):
+    await memory.write("flow", {}, None, about("flow"))
+    empty = await memory.read("flow")
+    assert (empty, empty.version) == ({}, 1)
+    await memory.write("flow", {"n": 1}, empty, about("flow"))
+    assert (await memory.read("flow")).version == 2
+
+
+async def test_of_many_writers_of_one_version_one_wins(memory):
+    await memory.write("flow", {"n": 0}, None, about("flow"))
+    state = await memory.read("flow")
+    results = await asyncio.gather(
+        *[memory.write("flow", {"n": n}, state, about("flow")) for n in range(8)],
+        return_exceptions=True,
+    )
+    assert sum(result is None for result in results) == 1
+    assert sum(isinstance(result, VersionConflict) for result in results) == 7
+    assert (await memory.read("flow")).version == 2
+
+
+@pytest.mark.parametrize("bad", [float("nan"), "a\x00b", "\ud800", object()])
+async def test_what_is_not_json_is_refused(memory, bad):
+    with pytest.raises(InvalidArgument):
+        await memory.write("flow", {"value": bad}, None, about("flow"))
+    assert await memory.read("flow") is None
+
+
+@pytest.mark.parametrize("subject", ["a\x00b", "\ud800"])
+async def test_what_is_not_text_is_refused(memory, subject):
+    for attempt in (
+        memory.read(subject),
+        memory.lock(subject),
+        memory.write(subject, {}, None, about(subject)),
+    ):
+        with pytest.raises(InvalidArgument):
+            await attempt
+
+
+async def test_subjects_may_be_long_and_strange(memory):
+    for subject in ("x" * 100_000, "x" * 99_999 + "y", "a'; DROP TABLE arvo.state; --", "%s %(a)s"):
+        assert await memory.lock(subject)
+        await memory.write(subject, {"subject": subject[-1]}, None, about(subject))
+        assert await memory.read(subject) == {"subject": subject[-1]}
+        assert await memory.unlock(subject)
+
+
+async def test_cleanup_forgets_if_it_is_enabled(memory, memory_on):
+    await memory.write("flow", {}, None, about("flow"))
+    keeping = await memory_on()
+    await keeping.cleanup("flow")
+    assert await memory.read("flow") == {}
+    await memory.cleanup("flow")
+    assert await memory.read("flow") is None
+    await memory.cleanup("flow")
+    await memory.write("flow", {"again": True}, None, about("flow"))
+    assert (await memory.read("flow")).version == 1
+
+
+async def test_the_tree_is_right_whatever_comes_first(memory):
+    for subject, parent in (("leaf", "child"), ("child", "root"), ("root", None), ("twin", "root")):
+        await memory.write(subject, {"executionStatus": "normal"}, None, about(subject, parent))
+    assert await memory.get_root_subject("leaf") == "root"
+    assert await memory.get_root_subject("root") == "root"
+    assert await memory.get_root_subject("stranger") is None
+    assert sorted(await memory.get_subjects_by_root("root")) == ["child", "leaf", "twin"]
+    assert await memory.get_subjects_by_root("child") == []
+    kin = await memory.lineage("twin")
+    assert [(k.subject, k.depth) for k in kin if k.subject in {"root", "leaf"}] == [
+        ("root", 0), ("leaf", 2),
+    ]  # fmt: skip
+
+
+# --- locks
+
+
+@pytest.fixture
+def elsewhere():
+    """Run a step in a context of its own, as another execution in the same process would."""
+
+    async def run(awaitable):
+        return await asyncio.create_task(awaitable, context=contextvars.Context())
+
+    return run
+
+
+async def test_a_lock_is_one_executions(memory, elsewhere):
+    assert await memory.lock("flow")
+    assert not await elsewhere(memory.lock("flow"))
+    assert not await memory.lock("flow"), "not even twice for oneself"
+    assert await elsewhere(memory.unlock("flow")), "harmless"
+    assert not await elsewhere(memory.lock("flow"))
+    assert await memory.unlock("flow")
+    assert await elsewhere(memory.lock("flow"))
+
+
+async def test_a_lapsed_lock_can_be_taken_and_its_old_holder_is_fenced_off(
+    memory_on, connection, frozen, ask
+):
+    memory = await memory_on(lock_config=LockConfig(max_retries=0, ttl_ms=60_000))
+    assert await memory.lock("flow")
+    frozen(connection, datetime.now(UTC) + timedelta(minutes=2))
+    taken = Memory(connection).acquire_lock("flow", timedelta(hours=1))
+    assert taken is not None
+    with pytest.raises(LockLost, match="lock is not held"):
+        await memory.write("flow", {}, None, about("flow"))
+    assert await memory.unlock("flow"), "tolerant, and without effect"
+    assert ask("SELECT token FROM arvo.state_lock") == [(taken.token,)]
+    Memory(connection).write_state("flow", {"by": "new"}, 0, lock=taken.token)
+    assert await memory.read("flow") == {"by": "new"}
+    assert Memory(connection).release_lock("flow", taken.token)
+
+
+async def test_lock_tries_as_often_as_configured(memory_on, elsewhere):
+    holder = await memory_on()
+    assert await holder.lock("flow")
+    impatient = await memory_on(
+        lock_config=LockConfig(max_retries=3, initial_delay_ms=10, backoff_exponent=2)
+    )
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    assert not await elsewhere(impatient.lock("flow"))
+    assert 0.07 <= loop.time() - started < 5  # 10 + 20 + 40 milliseconds
+    patient = await memory_on(lock_config=LockConfig(max_retries=1000, initial_delay_ms=5))
+    waiting = asyncio.create_task(patient.lock("flow"))
+    await holder.unlock("flow")
+    assert await waiting
+
+
+async def test_no_connection_is_held_while_waiting_for_a_lock(memory_on, elsewhere):
+    memory = await memory_on(
+        max=1, lock_config=LockConfig(max_retries=1000, initial_delay_ms=5, backoff_exponent=1)
+    )
+    assert await memory.lock("flow")
+    waiting = [asyncio.create_task(memory.lock("flow")) for _ in range(5)]
+    for number in range(5):
+        state = await memory.read("flow")
+        await memory.write("flow", {"number": number}, state, about("flow"))
+    assert not any(task.done() for task in waiting)
+    assert await memory.unlock("flow")
+    done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert (len(done), len(pending)) == (1, 4)
+    for task in pending:
+        task.cancel()
+    await asyncio.wait(pending)
+
+
+async def test_cleanup_and_a_writer_under_the_lock_do_not_deadlock(connection, dsn, eventually):
+    """Both take the lock's row before the state's; see the lock order in sql/README.md."""
+    mine = Memory(connection)
+    version = mine.write_state("flow", {}, 0)
+    lock = mine.acquire_lock("flow")
+    forgotten = []
+
+    def forget():
+        with psycopg.connect(dsn, autocommit=True, application_name="cleaner") as other:
+            forgotten.append(Memory(other).cleanup_state("flow"))
+
+    cleaner = threading.Thread(target=forget)
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = %s"
+    with connection.transaction():
+        assert mine.renew_lock("flow", lock.token)
+        cleaner.start()
+        with psycopg.connect(dsn, autocommit=True) as watcher:
+            assert eventually(lambda: watcher.execute(waiting, ["cleaner", "Lock"]).fetchall())
+        assert mine.write_state("flow", {"n": 1}, version, lock=lock.token) == 2
+    cleaner.join(20)
+    assert forgotten == [True]
+
+
+async def test_unlock_is_tolerant_when_the_database_is_not(memory_on):
+    memory = await memory_on(connection_timeout_millis=200)
+    assert await memory.lock("flow")
+    await memory.close()
+    assert await memory.unlock("flow")
+
+
+async def test_a_read_survives_a_cut_connection(memory, ask):
+    await memory.write("flow", {"n": 1}, None, about("flow"))
+    for _ in range(3):
+        ask(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'arvo'"
+        )
+        assert await memory.read("flow") == {"n": 1}
+
+
+# --- options
+
+
+def test_the_defaults_are_the_seeds():
+    config = MemoryConfig()
+    assert conninfo_to_dict(config.dsn()) == {
+        "host": "localhost", "port": "5432", "user": "postgres", "password": "postgres",
+        "dbname": "postgres",
+    }  # fmt: skip
+    assert (config.max, config.idle_timeout_millis) == (10, 30_000)
+    assert (config.connection_timeout_millis, config.statement_timeout_millis) == (5_000, 30_000)
+    assert config.lock_config == LockConfig(
+        max_retries=3, initial_delay_ms=100, backoff_exponent=1.5, ttl_ms=120_000
+    )
+    assert not config.enable_cleanup
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "field"),
+    [
+        (MemoryConfig, {"conection_string": "x"}, "conection_string"),
+        (MemoryConfig, {"port": 0}, "port"),
+        (MemoryConfig, {"max": 0}, "max"),
+        (LockConfig, {"max_retries": -1}, "max_retries"),
+        (LockConfig, {"backoff_exponent": 0.5}, "backoff_exponent"),
+        (LockConfig, {"ttl_ms": 0}, "ttl_ms"),
+    ],
+)
+def test_options_are_checked(options, given, field):
+    with pytest.raises(InvalidOption) as caught:
+        options(**given)
+    assert caught.value.field == field
+
+
+ODD = 'it\'s \\ a "pass" word @:/?#%20& ${HOME} é'
+
+
+@pytest.mark.parametrize("password", [ODD, "", " ", "'", "\\", "a=b"])
+def test_a_password_may_hold_any_character(password):
+    config = MemoryConfig(host="db.example", password=password, database="my db")
+    assert conninfo_to_dict(config.dsn())["password"] == password
+    assert conninfo_to_dict(config.dsn())["dbname"] == "my db"
+
+
+async def test_a_role_with_an_odd_password_gets_in(dsn, ask):
+    facts = conninfo_to_dict(dsn)
+    role = "odd \"role'"
+    ask_for = sql.SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD {}")
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute(ask_for.format(sql.Identifier(role), sql.Literal(ODD)))
+        try:
+            config = MemoryConfig(
+                host=facts["host"], port=facts.get("port") or 5432, user=role, password=ODD,
+                database=facts["dbname"],
+            )  # fmt: skip
+            memory = await connect_postgres_machine_memory(config=config)
+            await memory.write("flow", {}, None, about("flow"))
+            await release_postgres_machine_memory(memory)
+        finally:
+            admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+def test_no_password_is_shown(caplog):
+    secret = "tell-nobody"
+    configs = [
+        MemoryConfig(password=secret),
+        MemoryConfig(connection_string=f"postgresql://joe:{secret}@db/app"),
+    ]
+    assert not any(secret in repr(config) + str(config) for config in configs)
+    with pytest.raises(InvalidOption) as caught:
+        MemoryConfig(passwort=secret)
+    assert secret not in str(caught.value) + str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    "place", ["postgresql://joe:tell-nobody@127.0.0.1:1/app", "postgresql://joe:tell-nobody@x:y/z"]
+)
+async def test_no_password_is_told_when_nobody_answers(place, caplog):
+    caplog.set_level(logging.DEBUG)
+    config = MemoryConfig(connection_string=place)
+    for migrate in ("noop", "create_if_not_exists"):
+        with pytest.raises((DatabaseUnreachable, InvalidOption)) as caught:
+            await connect_postgres_machine_memory(config=config, migrate=migrate)
+        assert "tell-nobody" not in f"{caught.value} {caught.value.__cause__!r} {caplog.text}"
+
+
+async def test_statements_have_the_time_that_is_configured(memory_on, dsn):
+    memory = await memory_on(
+        psycopg.conninfo.make_conninfo(dsn, options="-c work_mem=3MB"),
+        statement_timeout_millis=1234,
+    )
+    async with memory._pool.connection() as connection:
+        for setting, value in (("statement_timeout", "1234ms"), ("work_mem", "3MB")):
+            cursor = await connection.execute("SELECT current_setting(%s)", [setting])
+            assert await cursor.fetchone() == (value,)
+
+
+@pytest.mark.parametrize("mode", ["create_if_not_exists", "if_tables_dont_exist"])
+async def test_a_database_can_be_migrated_on_the_way(empty_dsn, mode):
+    config = MemoryConfig(connection_string=empty_dsn)
+    with pytest.raises(SchemaMissing, match="migrate"):
+        await connect_postgres_machine_memory(config=config)
+    for _ in range(2):
+        memory = await connect_postgres_machine_memory(config=config, migrate=mode)
+        await memory.validate_table_structure()
+        await release_postgres_machine_memory(memory)
+
+
+async def test_versions_and_modes_that_do_not_exist_are_refused(dsn, ask):
+    config = MemoryConfig(connection_string=dsn)
+    with pytest.raises(
+        UnsupportedVersion, match="Unsupported PostgreSQL machine memory version: 2"
+    ):
+        await connect_postgres_machine_memory(version=2, config=config)
+    with pytest.raises(InvalidOption, match="dangerousely_force_migration"):
+        await connect_postgres_machine_memory(config=config, migrate="dangerousely_force_migration")
+    ask("INSERT INTO arvo.revision VALUES (9999, '9999.after.future', 9999) RETURNING 1")
+    with pytest.raises(ClientTooOld):
+        await connect_postgres_machine_memory(config=config)
+
+
+async def test_a_handler_of_the_demonstration_runs_without_a_worker(memory):
+    """The same handler that a worker runs keeps its state here by itself."""
+    from arvo_plpg import create_arvo_event_factory
+    from arvo_plpg.demo.average import AVERAGE_CONTRACT, create_average_workflow
+    from arvo_plpg.demo.calculator import create_add_handler, create_product_handler
+
+    workflow = create_average_workflow(memory)
+    handlers = {h.source: h for h in (workflow, create_add_handler(), create_product_handler())}
+    factory = create_arvo_event_factory(AVERAGE_CONTRACT.version("1.0.0"))
+    start = factory.init(
+        source="com.example.client", data={"parentSubject$$": None, "numbers": [4, 8]}
+    )
+    queue, done = [start], []
+    while queue:
+        event = queue.pop()
+        if event.to in handlers:
+            queue += await handlers[event.to].execute(event)
+        else:
+            done.append(event)
+    assert [event.data["average"] for event in done] == [6]
+    assert await memory.read(start.subject) is None, "cleaned up"
+    assert await memory.lock(start.subject), "unlocked"
+
+
+async def test_operations_are_spans_if_that_is_wished(memory_on, monkeypatch):
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from arvo_plpg.runtime import memory_span
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(memory_span, "_TRACER", provider.get_tracer("test"))
+    silent = await memory_on()
+    await silent.read("flow")
+    assert exporter.get_finished_spans() == ()
+    memory = await memory_on(enable_otel=True)
+    await memory.lock("flow")
+    await memory.write("flow", {}, None, about("flow"))
+    await memory.read("flow")
+    with pytest.raises(VersionConflict):
+        await memory.write("flow", {}, None, about("flow"))
+    await memory.unlock("flow")
+    await memory.cleanup("flow")
+    await memory.get_root_subject("flow")
+    await memory.get_subjects_by_root("flow")
+    spans = exporter.get_finished_spans()
+    assert [span.name.removeprefix("PostgresMachineMemory.v1.") for span in spans] == [
+        "lock", "write", "read", "write", "unlock", "cleanup", "getRootSubject",
+        "getSubjectsByRoot",
+    ]  # fmt: skip
+    assert all(span.attributes["subject"] == "flow" for span in spans)
+    lock, write, read, conflict, _, cleanup, root, by_root = (span.attributes for span in spans)
+    assert (lock["acquired"], lock["attempts"]) == (True, 1)
+    assert (write["isNew"], write["version"]) == (True, 1)
+    assert (read["available"], read["version"]) == (True, 1)
+    assert "version" not in conflict
+    assert not spans[3].status.is_ok
+    assert (cleanup["skipped"], root["found"], root["isRoot"], by_root["count"]) == (
+        True, True, True, 0,
+    )  # fmt: skip
