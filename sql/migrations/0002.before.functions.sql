@@ -2309,12 +2309,14 @@ AS $cleanup_state$
 --
 --   Reads    arvo.lineage
 --   Writes   arvo.state, arvo.state_lock, arvo.lineage
---   Locks    arvo.state_lock row, arvo.state row, arvo.lineage row of p_subject: the order of write_state
+--   Locks    the subject's transaction lock, then arvo.state_lock row, arvo.state row, arvo.lineage
+--            row of p_subject
 --   Raises   nothing
 DECLARE
     v_digest bytea := arvo.subject_digest(p_subject);
     v_found boolean;
 BEGIN
+    PERFORM pg_advisory_xact_lock(arvo.lock_key(p_subject));
     DELETE FROM arvo.state_lock WHERE state_lock.subject_digest = v_digest;
     DELETE FROM arvo.state WHERE state.subject_digest = v_digest;
     v_found := FOUND;
