@@ -197,7 +197,11 @@ UNION ALL
 SELECT format('delivery %s is %s and has %s successors', story.delivery, story.place,
               coalesce(successor.times, 0))
 FROM story LEFT JOIN successor ON successor.delivery = story.delivery
-LEFT JOIN arvo.dead ON dead.delivery = story.delivery
+LEFT JOIN arvo.dead
+    ON dead.delivery = story.delivery
+    -- a dead letter that dies again in its dead-letter queue stays one
+    OR (story.cause ? 'hops' AND story.place IN ('dead', 'expired') AND successor.delivery IS NULL
+        AND dead.dead = (story.cause ->> 'dead')::bigint)
 WHERE coalesce(successor.times, 0) + (dead.delivery IS NOT NULL)::integer <> CASE
     WHEN story.place IN ('retried', 'released', 'snoozed', 'conflict', 'expired', 'dead') THEN 1
     ELSE 0
