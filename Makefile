@@ -100,9 +100,9 @@ format: $(DEV) ## Format the Python files
 migrate: $(LIGHT) ## Bring the database DATABASE_URL to the newest migration
 	@$(BIN)/python -m arvo_plpg migrate
 
-rollback: $(LIGHT) ## Take the database DATABASE_URL back: make rollback TO=0003
+rollback: $(LIGHT) ## Take the database DATABASE_URL back: make rollback TO=0003 (YES=1: although data is lost)
 	@test -n '$(TO)' || { echo 'make: back to which migration? make rollback TO=0003' >&2; exit 1; }
-	@$(BIN)/python -m arvo_plpg rollback --to '$(TO)'
+	@$(BIN)/python -m arvo_plpg rollback --to '$(TO)' $(if $(YES),--yes-lose-data)
 
 doctor: $(LIGHT) ## Compare the database DATABASE_URL with the files
 	@$(BIN)/python -m arvo_plpg doctor

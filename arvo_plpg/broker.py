@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
 from arvo_plpg._async.broker import Broker
-from arvo_plpg.errors import ArvoError, BrokerNotStarted, InvalidOption
+from arvo_plpg.errors import ArvoError, BrokerNotStarted, InvalidArgument, InvalidOption
+from arvo_plpg.event import ArvoEvent
 from arvo_plpg.options import HandlerOptions
 from arvo_plpg.runtime.connect import Pool, lend, open_pool, shake_hands
 from arvo_plpg.runtime.route import DOMAINS, UNROUTABLE, handler_route, listener_route
@@ -19,16 +21,14 @@ from arvo_plpg.runtime.worker import Worker
 if TYPE_CHECKING:
     import logging
     from collections.abc import AsyncIterator, Sequence
-    from datetime import timedelta
 
-    from arvo_plpg.event import ArvoEvent
     from arvo_plpg.handler import AnyHandler
     from arvo_plpg.rows import Dispatched, QueueStats
     from arvo_plpg.runtime.route import Listener, Route
 
 _MAINTENANCE_SECONDS = 30.0
 _SHORTEST_LEASE = 1.0
-_LONGEST_LEASE = 86_400.0
+_LONGEST_LEASE = 300.0
 
 
 class PostgresEventBroker:
@@ -42,7 +42,7 @@ class PostgresEventBroker:
         schema: name of the installation.
         name: what this process signs its leases with; host and process id by default.
         lease_seconds: how long a silent process keeps its deliveries before they go elsewhere;
-            1 to 86400.
+            1 to 300.
         pool_size: most connections for dispatching and asking; working takes three more.
 
     Example::
@@ -65,7 +65,7 @@ class PostgresEventBroker:
             raise InvalidOption(
                 "option is not valid",
                 detail=f"lease_seconds is {lease_seconds}",
-                hint="Use 1 to 86400 seconds.",
+                hint="Use 1 to 300 seconds.",
                 field="lease_seconds",
             )
         if pool_size < 1:
@@ -140,7 +140,7 @@ class PostgresEventBroker:
             AlreadyRegistered: this process has a handler or listener of that source.
             InvalidOption: the database refuses an option.
         """
-        await self._register(handler_route(handler, options or HandlerOptions()))
+        await self._register(handler_route(handler, _checked_options(options)))
 
     async def on_workflow_complete(
         self, *, source: str, listener: Listener, options: HandlerOptions | None = None
@@ -155,7 +155,7 @@ class PostgresEventBroker:
             listener: plain or asynchronous function of one event.
             options: of the queue and its workers.
         """
-        await self._register(listener_route(source, listener, options or HandlerOptions()))
+        await self._register(listener_route(source, listener, _checked_options(options)))
 
     def on_domained_event(self, listener: Listener, options: HandlerOptions | None = None) -> None:
         """Call a listener with events that carry a domain, from every domain's queue.
@@ -163,7 +163,7 @@ class PostgresEventBroker:
         They are stored until somebody listens, and retried like any delivery. What the listener
         returns is emitted when the delivery is settled, in the same transaction.
         """
-        self._worker.add(listener_route(DOMAINS, listener, options or HandlerOptions()))
+        self._worker.add(listener_route(DOMAINS, listener, _checked_options(options)))
 
     def on_handler_not_found(
         self, listener: Listener, options: HandlerOptions | None = None
@@ -173,7 +173,7 @@ class PostgresEventBroker:
         The event itself waits in the queue of its destination, and is delivered when a handler is
         registered there; this is only the notice.
         """
-        self._worker.add(listener_route(UNROUTABLE, listener, options or HandlerOptions()))
+        self._worker.add(listener_route(UNROUTABLE, listener, _checked_options(options)))
 
     async def dispatch(
         self,
@@ -193,7 +193,10 @@ class PostgresEventBroker:
 
         Raises:
             InvalidEventError: the database refuses the event; nothing has been stored.
+            InvalidArgument: ``start_after`` or ``priority`` is of another type.
         """
+        _check_events([event])
+        _check_timing(start_after, priority)
         async with self._connection(connection) as used:
             return await Broker(used, schema=self._schema).dispatch(
                 event, start_after=start_after, priority=priority
@@ -208,6 +211,8 @@ class PostgresEventBroker:
         priority: int | None = None,
     ) -> list[Dispatched]:
         """Accept events in order, all or none; otherwise as :meth:`dispatch`."""
+        _check_events(events)
+        _check_timing(start_after, priority)
         async with self._connection(connection) as used:
             return await Broker(used, schema=self._schema).dispatch_many(
                 events, start_after=start_after, priority=priority
@@ -222,7 +227,15 @@ class PostgresEventBroker:
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Broker]:
-        """Lend a connection of the pool, as the contract's :class:`Broker`."""
+        """Lend a connection of the pool, as the contract's :class:`Broker`.
+
+        Everything that the contract has is there::
+
+            async with broker.connection() as contract:
+                for step in await contract.trace(event.subject):
+                    print(step.event_type, step.outcome, step.error)
+                await contract.redrive("com.example.dead")
+        """
         async with self._connection() as connection:
             yield Broker(connection, schema=self._schema)
 
@@ -257,3 +270,44 @@ class PostgresEventBroker:
                     await Broker(connection, schema=self._schema).maintain()
             except (psycopg.Error, ArvoError, OSError) as error:
                 self._worker.logger.warning("maintenance failed: %s", type(error).__name__)
+
+
+def _checked_options(options: HandlerOptions | None) -> HandlerOptions:
+    if options is None:
+        return HandlerOptions()
+    if not isinstance(options, HandlerOptions):
+        raise InvalidOption(
+            "option is not valid",
+            detail=f"options is of type {type(options).__name__}",
+            hint="Give HandlerOptions(queue=QueueOptions(…), worker=WorkerOptions(…)).",
+            field="options",
+        )
+    return options
+
+
+def _check_events(events: Sequence[object]) -> None:
+    for event in events:
+        if not isinstance(event, ArvoEvent):
+            raise InvalidArgument(
+                "argument is not valid",
+                detail=f"event is of type {type(event).__name__}",
+                hint="Give an ArvoEvent: of a factory, create_arvo_event or ArvoEvent.from_dict.",
+                field="event",
+            )
+
+
+def _check_timing(start_after: object, priority: object) -> None:
+    if start_after is not None and not isinstance(start_after, timedelta):
+        raise InvalidArgument(
+            "argument is not valid",
+            detail=f"start_after is of type {type(start_after).__name__}",
+            hint="Give a timedelta.",
+            field="start_after",
+        )
+    if priority is not None and not (isinstance(priority, int) and -(2**31) <= priority < 2**31):
+        raise InvalidArgument(
+            "argument is not valid",
+            detail=f"priority is {priority!a:.40}",
+            hint="Give an integer of 32 bits.",
+            field="priority",
+        )

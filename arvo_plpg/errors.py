@@ -243,8 +243,8 @@ _FOREIGN: dict[str | None, tuple[type[ArvoError], str, str]] = {
     ),
     "42883": (
         SchemaTooOld,
-        "the database lacks a function of the contract",
-        "Run: arvo-plpg migrate",
+        "no function of the contract takes these arguments",
+        "Check the arguments' types. If they are right, run: arvo-plpg migrate",
     ),
 }
 """SQLSTATEs of PostgreSQL's own that say something about arvo: class, message, remedy."""

@@ -150,7 +150,8 @@ class ArvoOrchestratorEventFactory(ArvoEventFactory):
     def init(self, *, source: str, data: EventData, **fields: Unpack[EventFields]) -> ArvoEvent:
         """Make the event that starts the workflow.
 
-        With a subject in ``parentSubject$$``, the workflow is a child of that one.
+        With a subject in ``parentSubject$$``, the workflow is a child of that one; without, or
+        with None, it is a root.
 
         Raises:
             InvalidContractError: the data does not fit.
@@ -159,7 +160,8 @@ class ArvoOrchestratorEventFactory(ArvoEventFactory):
         """
         accepts = self.contract.accepts
         with self._span("init", accepts.type):
-            applied = _applied("Init", accepts.schema, data)
+            given = data if isinstance(data, BaseModel) else {PARENT_SUBJECT: None, **data}
+            applied = _applied("Init", accepts.schema, given)
             parent = applied[PARENT_SUBJECT]
             if parent is not None and fields.get("subject") is None:
                 origin = ArvoOrchestrationSubject.parse(parent)

@@ -4,7 +4,7 @@
 --   arvo_owner      owns every schema, table and function
 --   arvo_client     dispatches events
 --   arvo_worker     claims, settles, keeps state
---   arvo_operator   pauses, purges, redrives
+--   arvo_operator   sees dead letters and redrives them
 --   arvo_monitor    reads statistics
 DO $roles$
 BEGIN

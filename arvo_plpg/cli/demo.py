@@ -8,6 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from psycopg.conninfo import conninfo_to_dict
+
 from arvo_plpg import embedded
 from arvo_plpg.cli.options import add_database
 from arvo_plpg.demo.show import show
@@ -37,6 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     named = arguments.dsn or os.environ.get("DATABASE_URL")
     if named:
+        parts = conninfo_to_dict(named)
+        where = f"{parts.get('host') or 'local socket'}/{parts.get('dbname') or ''}"
+        _say(f"Using the database {where}; what the demonstration writes stays there.")
         return _demonstrate(named, arguments.schema)
     _say("Starting an embedded PostgreSQL …")
     with embedded.start() as server:

@@ -11,6 +11,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from arvo_plpg.errors import ArvoError, DatabaseUnreachable, InvalidOption, translate
 from arvo_plpg.schema.handshake import ABSENT, about_query, judge, offer
+from arvo_plpg.schema.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -88,17 +89,18 @@ async def shake_hands(dsn: str, schema: str) -> None:
             except ABSENT:
                 row = None
     except psycopg.OperationalError as error:
-        raise unreachable(error) from None
+        raise unreachable(error, dsn) from None
     except psycopg.Error as error:
         raise translate(error) from error
     judge(row, offer())
 
 
-def unreachable(error: BaseException) -> DatabaseUnreachable:
-    """Make the error of a database that does not answer; no word of the connection string."""
+def unreachable(error: BaseException, dsn: str = "") -> DatabaseUnreachable:
+    """Make the error of a database that does not answer; the reason, but never the password."""
+    reason = Target(dsn).scrub(str(error)).strip() or type(error).__name__
     return DatabaseUnreachable(
         "the database does not answer",
-        detail=type(error).__name__,
+        detail=reason,
         hint="Check host, port, database, user and password of the connection string, and that "
         "the server runs.",
     )
@@ -140,7 +142,7 @@ async def open_pool(
         await pool.open(wait=True, timeout=wait_seconds)
     except PoolTimeout as error:
         await pool.close()
-        raise unreachable(error) from None
+        raise unreachable(error, dsn) from None
     return pool
 
 

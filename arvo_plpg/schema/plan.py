@@ -76,7 +76,7 @@ def backward(
         raise DataLossRefused(
             "rolling back would lose data",
             detail="\n".join(losing),
-            hint="Take a backup, then say --yes-lose-data.",
+            hint="Take a backup, then say --yes-lose-data (make rollback: YES=1).",
         )
     return undo
 

@@ -94,7 +94,8 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $append$
 -- The events have been checked by the caller. An event with a domain goes to that domain's queue,
--- any other to the queue that its "to" names (its type, when it has none). Order is kept.
+-- any other to the queue that its "to" names (its type, when it has none). One without a time gets
+-- this one. Order is kept.
 --
 --   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot
 --   Writes   arvo.log or arvo.deferred; as arvo.notice_unroutable; arvo.queue, arvo.lane when they
@@ -108,6 +109,7 @@ DECLARE
     v_names text[];
     v_due timestamptz;
     v_accepted arvo_v1.dispatched[];
+    v_time text := to_char(v_now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"+00:00"');
 BEGIN
     SELECT array_agg(
         CASE
@@ -147,7 +149,10 @@ BEGIN
     WITH accepted AS MATERIALIZED (
         SELECT
             item.ordinal,
-            item.event,
+            CASE
+                WHEN item.event ? 'time' THEN item.event
+                ELSE item.event || jsonb_build_object('time', v_time)
+            END AS event,
             queue.name AS queue,
             queue.registered,
             lane.lane,
@@ -662,6 +667,9 @@ BEGIN
     END IF;
     IF p_event ->> 'type' !~ '^[a-z0-9]+(\.[a-z0-9]+)+\.[a-z0-9]+$' THEN
         RETURN 'type: must be three or more dotted segments of lower-case letters and digits';
+    END IF;
+    IF p_event ->> 'time' !~ '^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$' THEN
+        RETURN 'time: must be an ISO 8601 time with its offset from UTC';
     END IF;
     IF p_event ->> 'domain' !~ '^[a-z0-9.]+$' OR length(p_event ->> 'domain') > 400 THEN
         RETURN 'domain: must be lower-case letters, digits and dots, at most 400';

@@ -26,6 +26,47 @@ def test_the_quickstart_runs_as_it_stands(tmp_path):
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "Hello, Ada\n", "")
 
 
+def test_the_workflow_runs_on_top_of_the_quickstart(tmp_path):
+    (first,) = re.findall(r"<!-- quickstart.*?-->\n```python\n(.*?)```", README, re.DOTALL)
+    (second,) = re.findall(r"<!-- workflow.*?-->\n```python\n(.*?)```", README, re.DOTALL)
+    first = first[: first.index("with embedded.start()")]
+    last = """
+async def run(dsn):
+    answers = asyncio.Queue()
+    async with arvo.PostgresEventBroker(dsn) as broker:
+        await broker.register(
+            arvo.create_arvo_event_handler(contract=contract, handler={"1.0.0": hello})
+        )
+        await broker.register(workflow)
+        await broker.on_workflow_complete(source="com.example.me", listener=answers.put)
+        await broker.dispatch(start)
+        print((await answers.get()).data["text"])
+
+
+with embedded.start() as server:
+    schema.migrate(server.uri)
+    asyncio.run(run(server.uri))
+"""
+    program = tmp_path / "workflow.py"
+    program.write_text(first + second + last, encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", str(program)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "HELLO, ADA\n", "")
+
+
+def test_the_sql_runs_as_it_stands(connection):
+    (code,) = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
+    connection.execute(code)
+    told = connection.execute("SELECT outcome FROM arvo_v1.trace(p_event_id => '1')").fetchall()
+    assert told == [("unroutable",)]
+
+
 def test_the_make_targets_that_it_names_exist():
     named = set(re.findall(r"^make ([a-z-]+)", README, re.MULTILINE))
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -69,6 +69,9 @@ BEGIN
     IF p_event ->> 'type' !~ '^[a-z0-9]+(\.[a-z0-9]+)+\.[a-z0-9]+$' THEN
         RETURN 'type: must be three or more dotted segments of lower-case letters and digits';
     END IF;
+    IF p_event ->> 'time' !~ '^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$' THEN
+        RETURN 'time: must be an ISO 8601 time with its offset from UTC';
+    END IF;
     IF p_event ->> 'domain' !~ '^[a-z0-9.]+$' OR length(p_event ->> 'domain') > 400 THEN
         RETURN 'domain: must be lower-case letters, digits and dots, at most 400';
     END IF;

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -39,7 +41,14 @@ def revisions(dsn, schema):
 def process(code, *arguments):
     """Start a Python process that migrates; returns it with its output piped."""
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    folder = Path(str(arguments[-1])).parent  # what a killed run leaves goes with the test's own
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},
+    )
 
 
 MIGRATE = """

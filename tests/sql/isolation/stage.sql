@@ -19,7 +19,8 @@ CREATE FUNCTION stage.event(p_id text, p_to text, p_subject text DEFAULT NULL) R
 LANGUAGE sql IMMUTABLE AS $$
 SELECT jsonb_build_object(
     'id', p_id, 'source', 'test', 'type', 'com.test.happened', 'specversion', '1.0',
-    'subject', coalesce(p_subject, p_id), 'to', p_to, 'data', '{}'::jsonb
+    'subject', coalesce(p_subject, p_id), 'to', p_to, 'data', '{}'::jsonb,
+    'time', '2029-12-31T23:59:59.000+00:00'
 );
 $$;
 
