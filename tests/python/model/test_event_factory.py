@@ -103,11 +103,16 @@ def test_golden_child(sample):
     assert decoded(event) == without_id(golden["orchestrator_init_child_subject"])
 
 
+def test_a_workflow_without_a_parent_is_a_root():
+    made = average.init(source=CLIENT, data={"numbers": [1, 2]})
+    assert made.data == {"parentSubject$$": None, "numbers": [1, 2]}
+
+
 def test_data_that_does_not_fit_is_refused():
     with pytest.raises(InvalidContractError, match="Accept Event data validation failed: numbers"):
         add.accepts(source=CLIENT, data={"numbers": "x"})
-    with pytest.raises(InvalidContractError, match="Init Event data validation failed"):
-        average.init(source=CLIENT, data={"numbers": [1, 2]})
+    with pytest.raises(InvalidContractError, match="Init Event data validation failed: numbers"):
+        average.init(source=CLIENT, data={"numbers": "x"})
     with pytest.raises(InvalidContractError, match=r"No contract available for evt\.x\.y"):
         add.emits(type="evt.x.y", source=CLIENT, data={})
 

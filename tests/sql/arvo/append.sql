@@ -1,6 +1,6 @@
 -- arvo.append(events, start_after, priority, ignore_domain): contract, stories, refusals.
 BEGIN;
-SELECT plan(21);
+SELECT plan(22);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -52,6 +52,13 @@ SELECT is(
     'with the event as it was given'
 );
 SELECT is_empty('SELECT FROM arvo.deferred', 'nothing is deferred');
+CREATE TEMPORARY TABLE timeless AS
+SELECT * FROM arvo.append(ARRAY[pg_temp.event('t', 'com.test.sink') - 'time']);
+SELECT is(
+    (SELECT event FROM arvo.log WHERE event ->> 'id' = 't'),
+    pg_temp.event('t', 'com.test.sink', '{"time": "2030-01-01T00:00:00.000+00:00"}'),
+    'one without a time gets that of its acceptance'
+);
 
 SELECT results_eq(
     $$ SELECT queue, outcome FROM arvo.append(ARRAY[pg_temp.event('6', 'com.test.sink', '{"domain": "human"}')],

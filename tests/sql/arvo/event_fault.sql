@@ -1,6 +1,6 @@
 -- arvo.event_fault(event): contract, stories, one refusal for each rule.
 BEGIN;
-SELECT plan(103);
+SELECT plan(108);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -143,6 +143,13 @@ SELECT is(
     'extension: extensions are texts, numbers, booleans or null', 'an extension as an array'
 );
 SELECT is(pg_temp.fault('{"specversion": "0.3"}'), 'specversion: must be 1.0', 'another specversion');
+SELECT is(
+    pg_temp.fault(jsonb_build_object('time', given.time)),
+    CASE WHEN NOT given.valid THEN 'time: must be an ISO 8601 time with its offset from UTC' END,
+    'time ' || given.time
+)
+FROM (VALUES ('2030-01-01T00:00Z', true), ('2030-01-01T00:00:00.123456+05:30', true),
+             ('2030-01-01T00:00:00', false), ('2030-01-01', false), ('yesterday', false)) AS given (time, valid);
 SELECT is(
     pg_temp.fault(jsonb_build_object('type', given.type)),
     'type: must be three or more dotted segments of lower-case letters and digits',
