@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _MAINTENANCE_SECONDS = 30.0
 _SHORTEST_LEASE = 1.0
-_LONGEST_LEASE = 86_400.0
+_LONGEST_LEASE = 300.0  # what claim and extend allow
 
 
 class PostgresEventBroker:
@@ -42,7 +42,7 @@ class PostgresEventBroker:
         schema: name of the installation.
         name: what this process signs its leases with; host and process id by default.
         lease_seconds: how long a silent process keeps its deliveries before they go elsewhere;
-            1 to 86400.
+            1 to 300.
         pool_size: most connections for dispatching and asking; working takes three more.
 
     Example::
@@ -65,7 +65,7 @@ class PostgresEventBroker:
             raise InvalidOption(
                 "option is not valid",
                 detail=f"lease_seconds is {lease_seconds}",
-                hint="Use 1 to 86400 seconds.",
+                hint="Use 1 to 300 seconds.",
                 field="lease_seconds",
             )
         if pool_size < 1:
