@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _MAINTENANCE_SECONDS = 30.0
 _SHORTEST_LEASE = 1.0
-_LONGEST_LEASE = 300.0
+_LONGEST_LEASE = 300.0  # what claim and extend allow
 
 
 class PostgresEventBroker:

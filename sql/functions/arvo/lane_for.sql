@@ -14,11 +14,12 @@ AS $lane_for$
 --   Raises   RV002  the text may not name a queue, or the queue has 100 priorities
 DECLARE
     v_queue integer;
+    v_own integer;
     v_priority integer;
     v_lane integer;
 BEGIN
-    SELECT queue.queue, coalesce(p_priority, queue.priority)
-    INTO v_queue, v_priority
+    SELECT queue.queue, queue.priority, coalesce(p_priority, queue.priority)
+    INTO v_queue, v_own, v_priority
     FROM arvo.queue
     WHERE queue.name = p_queue;
 
@@ -33,8 +34,8 @@ BEGIN
         INSERT INTO arvo.queue (name, created_at, changed_at)
         VALUES (p_queue, arvo.clock(), arvo.clock())
         ON CONFLICT (name) DO NOTHING;
-        SELECT queue.queue, coalesce(p_priority, queue.priority)
-        INTO STRICT v_queue, v_priority
+        SELECT queue.queue, queue.priority, coalesce(p_priority, queue.priority)
+        INTO STRICT v_queue, v_own, v_priority
         FROM arvo.queue
         WHERE queue.name = p_queue;
     END IF;
@@ -45,7 +46,15 @@ BEGIN
 
     IF NOT FOUND THEN
         -- Every lane costs each claim a look: a queue has a handful of priorities, not a thousand.
-        IF (SELECT count(*) FROM arvo.lane WHERE lane.queue = v_queue) >= 100 THEN
+        -- Its own priority is always there to be had: else whoever may dispatch could use up a name
+        -- before it is registered.
+        IF v_priority <> v_own
+            AND (
+                SELECT count(*)
+                FROM arvo.lane
+                WHERE lane.queue = v_queue AND lane.priority <> v_own
+            ) >= 99
+        THEN
             RAISE EXCEPTION 'queue has too many priorities'
             USING ERRCODE = 'RV002',
                   COLUMN = 'priority',

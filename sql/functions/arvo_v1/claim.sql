@@ -22,11 +22,14 @@ AS $claim$
 -- to p_limit deliveries of p_queues, and no more than p_limits[i] of the i-th. A name that ends in *
 -- stands for every queue that begins so. Starts at a random queue, so that none starves; within a
 -- queue higher priorities come first. A lane that another session is claiming from is left alone.
+-- A lane's lock is held to the end of the transaction, and the server has room for some thousands:
+-- past 32 lanes, one with nothing to do is not locked, and a call takes from at most 512 more.
 -- Within a lane leases lapse in the order in which they were taken, so the longest p_lease that
 -- anybody asks for bounds how soon the next crash is noticed there; that is why it is short. In a
 -- transaction of several calls settle and extend come before claim: leases are locked before lanes.
 --
---   Reads    arvo.queue, arvo.lane; as arvo.claim_lane
+--   Reads    arvo.queue, arvo.lane; as arvo.is_worth_claiming and
+--            arvo.claim_lane
 --   Writes   as arvo.promote and arvo.claim_lane
 --   Locks    the promoter's lock, each lane: tried, never waited for
 --   Raises   RV003  a queue is not known
@@ -39,6 +42,7 @@ DECLARE
     v_quota integer[] := p_limits;
     v_want integer;
     v_got integer;
+    v_locked integer := 0;
     v_unknown text;
     v_argument text;
 BEGIN
@@ -98,7 +102,10 @@ BEGIN
         EXIT WHEN v_left <= 0;
         v_want := least(v_left, v_quota[v_lane.position]);
         CONTINUE WHEN v_want <= 0;
+        EXIT WHEN v_locked >= 544;
+        CONTINUE WHEN v_locked >= 32 AND NOT arvo.is_worth_claiming(v_lane.lane);
         CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane.lane);
+        v_locked := v_locked + 1;
         RETURN QUERY
         SELECT leased.*
         FROM arvo.claim_lane(v_lane.lane, v_want, p_worker, p_lease) AS leased;

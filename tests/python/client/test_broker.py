@@ -493,7 +493,9 @@ def test_options_are_checked_when_they_are_made(options, given, field):
     assert "The options are: " in caught.value.hint
 
 
-@pytest.mark.parametrize("given", [{"lease_seconds": 0.5}, {"pool_size": 0}])
+@pytest.mark.parametrize(
+    "given", [{"lease_seconds": 0.5}, {"lease_seconds": 301}, {"pool_size": 0}]
+)
 def test_the_brokers_own_arguments_are_checked(dsn, given):
     with pytest.raises(InvalidOption) as caught:
         PostgresEventBroker(dsn, **given)

@@ -1,6 +1,6 @@
 -- arvo.lane_for(queue, priority): contract, stories, refusals.
 BEGIN;
-SELECT plan(23);
+SELECT plan(25);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -49,6 +49,8 @@ SELECT results_eq(
 SELECT is((SELECT count(*) FROM arvo.lease), 3::bigint, 'each with one cursor');
 SELECT isnt(arvo.lane_for(repeat('q', 512)), NULL, 'a name may have 512 characters');
 
+SELECT count(arvo.lane_for('com.test.full', priority)) FROM generate_series(1, 99) AS priority \gset
+
 -- refusals --------------------------------------------------------------------------------------
 
 SELECT is(
@@ -65,7 +67,13 @@ SELECT is(
 SELECT is(
     pg_temp.raised($$ SELECT arvo.lane_for(NULL) $$), 'RV002 | queue name is not valid | queue | queue: ', 'nothing'
 );
-SELECT is((SELECT count(*) FROM arvo.queue), 2::bigint, 'nothing is made of them');
+SELECT is(
+    pg_temp.raised($$ SELECT arvo.lane_for('com.test.full', 100) $$),
+    'RV002 | queue has too many priorities | priority | queue com.test.full has 100 priorities; 100 would be one more',
+    'a hundredth priority besides its own'
+);
+SELECT isnt(arvo.lane_for('com.test.full'), NULL, 'its own priority is always there to be had');
+SELECT is((SELECT count(*) FROM arvo.queue), 3::bigint, 'nothing is made of them');
 
 SELECT * FROM finish();
 ROLLBACK;
