@@ -213,6 +213,11 @@ class Broker:
         """Every delivery of every event of a workflow's tree."""
         return await self._session.rows(Step, "trace", subject=subject, event_id=event_id)
 
+    async def accept_cluster(self) -> bool:
+        """After pg_upgrade: say that this cluster has kept the transaction numbers."""
+        accepted: bool = await self._session.scalar("accept_cluster")
+        return accepted
+
     async def maintain(self) -> list[Maintained]:
         """Promote, heal and sweep what claims do not reach."""
         return await self._session.rows(Maintained, "maintain")

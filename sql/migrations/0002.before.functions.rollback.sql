@@ -87,6 +87,10 @@ DROP FUNCTION arvo_v1.acquire_lock(text, interval);
 --! function arvo_v1.acquire_lock
 --! end
 
+DROP FUNCTION arvo_v1.accept_cluster();
+--! function arvo_v1.accept_cluster
+--! end
+
 DROP FUNCTION arvo_v1.about();
 --! function arvo_v1.about
 --! end
@@ -125,6 +129,10 @@ DROP FUNCTION arvo.retry_delay(interval, boolean, interval, integer, double prec
 
 DROP FUNCTION arvo.require_read_committed(text);
 --! function arvo.require_read_committed
+--! end
+
+DROP FUNCTION arvo.require_home();
+--! function arvo.require_home
 --! end
 
 DROP FUNCTION arvo.read_results(jsonb);
@@ -169,6 +177,10 @@ DROP FUNCTION arvo.lane_for(text, integer);
 
 DROP FUNCTION arvo.judge_results(arvo.result[]);
 --! function arvo.judge_results
+--! end
+
+DROP FUNCTION arvo.is_worth_claiming(integer);
+--! function arvo.is_worth_claiming
 --! end
 
 DROP FUNCTION arvo.is_unclaimed(arvo.lease, xid8, bigint);

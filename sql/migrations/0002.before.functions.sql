@@ -103,6 +103,7 @@ AS $append$
 --   Locks    as arvo.lane_for
 --   Raises   RV002  as arvo.lane_for
 --            RV006  start_after is too long
+--            RV902  as arvo.require_home
 DECLARE
     v_now timestamptz := arvo.clock();
     v_slot smallint := arvo.slot();
@@ -111,6 +112,7 @@ DECLARE
     v_accepted arvo_v1.dispatched[];
     v_time text := to_char(v_now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"+00:00"');
 BEGIN
+    PERFORM arvo.require_home();
     SELECT array_agg(
         CASE
             WHEN NOT p_ignore_domain AND item.event ->> 'domain' IS NOT NULL
@@ -931,6 +933,51 @@ COMMENT ON FUNCTION arvo.is_unclaimed(arvo.lease, xid8, bigint) IS
 REVOKE ALL ON FUNCTION arvo.is_unclaimed(arvo.lease, xid8, bigint) FROM PUBLIC;
 --! end
 
+--! function arvo.is_worth_claiming
+-- arvo.is_worth_claiming(lane) — whether a claim of a lane can find something to do.
+CREATE OR REPLACE FUNCTION arvo.is_worth_claiming(p_lane integer)
+RETURNS boolean
+LANGUAGE sql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $is_worth_claiming$
+-- Looks without the lane's lock, so that a claim over very many lanes need not lock the idle ones.
+-- False only when the newest window has been read to its end, nothing has been committed since, and
+-- no lease can have lapsed. Rows of the caller's own transaction may answer true for nothing.
+--
+--   Reads    arvo.lease by (lane, number), arvo.log by (lane, xid), arvo.clock
+--   Writes   nothing
+--   Locks    nothing
+--   Raises   nothing
+SELECT
+    NOT head.exhausted
+    OR head.sweep_at <= arvo.clock()
+    OR EXISTS (
+        SELECT
+        FROM arvo.log AS entry
+        WHERE entry.lane = p_lane AND entry.xid >= pg_snapshot_xmax(head.snapshot)
+    )
+    OR EXISTS (
+        SELECT
+        FROM pg_snapshot_xip(head.snapshot) AS late (xid)
+        INNER JOIN arvo.log AS entry ON entry.lane = p_lane AND entry.xid = late.xid
+    )
+FROM (
+    SELECT newest.exhausted, newest.sweep_at, newest.snapshot
+    FROM arvo.lease AS newest
+    WHERE newest.lane = p_lane
+    ORDER BY newest.number DESC
+    LIMIT 1
+) AS head;
+$is_worth_claiming$;
+
+COMMENT ON FUNCTION arvo.is_worth_claiming(integer) IS
+'Whether a lane has unread deliveries or a lease that may have lapsed; looks without its lock.';
+
+REVOKE ALL ON FUNCTION arvo.is_worth_claiming(integer) FROM PUBLIC;
+--! end
+
 --! function arvo.judge_results
 -- arvo.judge_results(items) — which results are the holder's to report.
 CREATE OR REPLACE FUNCTION arvo.judge_results(p_items arvo.result[])
@@ -1050,11 +1097,12 @@ AS $lane_for$
 --   Raises   RV002  the text may not name a queue, or the queue has 100 priorities
 DECLARE
     v_queue integer;
+    v_own integer;
     v_priority integer;
     v_lane integer;
 BEGIN
-    SELECT queue.queue, coalesce(p_priority, queue.priority)
-    INTO v_queue, v_priority
+    SELECT queue.queue, queue.priority, coalesce(p_priority, queue.priority)
+    INTO v_queue, v_own, v_priority
     FROM arvo.queue
     WHERE queue.name = p_queue;
 
@@ -1069,8 +1117,8 @@ BEGIN
         INSERT INTO arvo.queue (name, created_at, changed_at)
         VALUES (p_queue, arvo.clock(), arvo.clock())
         ON CONFLICT (name) DO NOTHING;
-        SELECT queue.queue, coalesce(p_priority, queue.priority)
-        INTO STRICT v_queue, v_priority
+        SELECT queue.queue, queue.priority, coalesce(p_priority, queue.priority)
+        INTO STRICT v_queue, v_own, v_priority
         FROM arvo.queue
         WHERE queue.name = p_queue;
     END IF;
@@ -1081,7 +1129,15 @@ BEGIN
 
     IF NOT FOUND THEN
         -- Every lane costs each claim a look: a queue has a handful of priorities, not a thousand.
-        IF (SELECT count(*) FROM arvo.lane WHERE lane.queue = v_queue) >= 100 THEN
+        -- Its own priority is always there to be had: else whoever may dispatch could use up a name
+        -- before it is registered.
+        IF v_priority <> v_own
+            AND (
+                SELECT count(*)
+                FROM arvo.lane
+                WHERE lane.queue = v_queue AND lane.priority <> v_own
+            ) >= 99
+        THEN
             RAISE EXCEPTION 'queue has too many priorities'
             USING ERRCODE = 'RV002',
                   COLUMN = 'priority',
@@ -1706,6 +1762,45 @@ COMMENT ON FUNCTION arvo.read_results(jsonb) IS
 REVOKE ALL ON FUNCTION arvo.read_results(jsonb) FROM PUBLIC;
 --! end
 
+--! function arvo.require_home
+-- arvo.require_home() — refuse to work on another cluster's transaction numbers.
+CREATE OR REPLACE FUNCTION arvo.require_home()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $require_home$
+-- Windows and cursors are made of transaction numbers, which mean nothing in another cluster: after a
+-- dump was restored there, deliveries would be passed over without a word.
+--
+--   Reads    arvo.origin, pg_control_system
+--   Writes   nothing
+--   Locks    nothing
+--   Raises   RV902  the newest origin is another cluster
+DECLARE
+    v_here bigint := (SELECT control.system_identifier FROM pg_control_system() AS control);
+    v_home bigint;
+BEGIN
+    SELECT origin.system_identifier INTO v_home
+    FROM arvo.origin
+    ORDER BY origin.number DESC
+    LIMIT 1;
+    IF v_home IS DISTINCT FROM v_here THEN
+        RAISE EXCEPTION 'transaction numbers are of another cluster'
+        USING ERRCODE = 'RV902',
+              DETAIL = format('They are of cluster %s; this is %s.', v_home, v_here),
+              HINT = 'After pg_upgrade, which keeps the numbers, call accept_cluster() as operator.'
+                     ' After a dump was restored do not: what waits in its queues would be lost.';
+    END IF;
+END;
+$require_home$;
+
+COMMENT ON FUNCTION arvo.require_home() IS
+'Raises RV902 unless the stored transaction numbers are of this cluster.';
+
+REVOKE ALL ON FUNCTION arvo.require_home() FROM PUBLIC;
+--! end
+
 --! function arvo.require_read_committed
 -- arvo.require_read_committed(function) — refuse to work on a stale view of the ledger.
 CREATE OR REPLACE FUNCTION arvo.require_read_committed(p_function text)
@@ -2116,6 +2211,69 @@ GRANT EXECUTE ON FUNCTION arvo_v1.about()
 TO arvo_client, arvo_worker, arvo_operator, arvo_monitor;
 --! end
 
+--! function arvo_v1.accept_cluster
+-- arvo_v1.accept_cluster() — go on in this cluster, which has kept the transaction numbers.
+CREATE OR REPLACE FUNCTION arvo_v1.accept_cluster()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $accept_cluster$
+-- For pg_upgrade, which keeps the numbers and changes the cluster's identity. True: accepted; false:
+-- there was nothing to accept. Refused where the numbers cannot have been kept, because this cluster
+-- has not reached them. It cannot tell every restored dump from an upgrade: that is the caller's word.
+--
+--   Reads    arvo.origin, arvo.lane, arvo.lease, arvo.promotion, pg_control_system
+--   Writes   arvo.origin
+--   Locks    nothing
+--   Raises   RV902  this cluster has not reached the stored numbers
+DECLARE
+    v_here bigint := (SELECT control.system_identifier FROM pg_control_system() AS control);
+    v_home bigint;
+    v_reached xid8;
+BEGIN
+    SELECT origin.system_identifier INTO v_home
+    FROM arvo.origin
+    ORDER BY origin.number DESC
+    LIMIT 1;
+    IF v_home = v_here THEN
+        RETURN false;
+    END IF;
+    SELECT max(known.xmax::text::bigint)::text::xid8 INTO v_reached
+    FROM (
+        SELECT pg_snapshot_xmax(head.snapshot) AS xmax
+        FROM arvo.lane
+        CROSS JOIN LATERAL (
+            SELECT newest.snapshot
+            FROM arvo.lease AS newest
+            WHERE newest.lane = lane.lane
+            ORDER BY newest.number DESC
+            LIMIT 1
+        ) AS head
+        UNION ALL
+        SELECT pg_snapshot_xmax(promotion.snapshot) FROM arvo.promotion
+    ) AS known;
+    IF pg_snapshot_xmax(pg_current_snapshot()) < v_reached THEN
+        RAISE EXCEPTION 'transaction numbers are of another cluster'
+        USING ERRCODE = 'RV902',
+              DETAIL = format('The rooms were read up to transaction %s; this cluster is at %s.',
+                              v_reached, pg_snapshot_xmax(pg_current_snapshot())),
+              HINT = 'This is a restored dump, not an upgraded cluster.';
+    END IF;
+    INSERT INTO arvo.origin (system_identifier) VALUES (v_here);
+    RETURN true;
+END;
+$accept_cluster$;
+
+COMMENT ON FUNCTION arvo_v1.accept_cluster() IS
+'After pg_upgrade: says that this cluster has kept the transaction numbers, and work may go on.';
+
+REVOKE ALL ON FUNCTION arvo_v1.accept_cluster() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION arvo_v1.accept_cluster() TO arvo_operator;
+--! end
+
 --! function arvo_v1.acquire_lock
 -- arvo_v1.acquire_lock(subject, ttl) — take the lock on a subject, if it is free.
 CREATE OR REPLACE FUNCTION arvo_v1.acquire_lock(
@@ -2206,29 +2364,35 @@ SET plan_cache_mode = force_generic_plan
 AS $claim$
 -- Heals first: due deferred deliveries are promoted, expired leases are taken back. Then leases up
 -- to p_limit deliveries of p_queues, and no more than p_limits[i] of the i-th. A name that ends in *
--- stands for every queue that begins so. Starts at a random queue, so that none starves; within a
--- queue higher priorities come first. A lane that another session is claiming from is left alone.
+-- stands for every queue that begins so. Starts at a random queue, also among those that a star
+-- stands for, so that none starves; higher priorities come first. A lane that another session is claiming from is left alone.
+-- A lane's lock is held to the end of the transaction, and the server has room for some thousands:
+-- past 32 lanes, one with nothing to do is not locked, and a call takes from at most 512 more.
 -- Within a lane leases lapse in the order in which they were taken, so the longest p_lease that
 -- anybody asks for bounds how soon the next crash is noticed there; that is why it is short. In a
 -- transaction of several calls settle and extend come before claim: leases are locked before lanes.
 --
---   Reads    arvo.queue, arvo.lane; as arvo.claim_lane
+--   Reads    arvo.queue, arvo.lane; as arvo.is_worth_claiming and
+--            arvo.claim_lane
 --   Writes   as arvo.promote and arvo.claim_lane
 --   Locks    the promoter's lock, each lane: tried, never waited for
 --   Raises   RV003  a queue is not known
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  an argument is not valid
+--            RV902  the stored transaction numbers are of another cluster
 DECLARE
-    v_start integer := floor(random() * cardinality(p_queues))::integer;
+    v_start integer := floor(random() * 1000000000)::integer;
     v_lane record;
     v_left integer := p_limit;
     v_quota integer[] := p_limits;
     v_want integer;
     v_got integer;
+    v_locked integer := 0;
     v_unknown text;
     v_argument text;
 BEGIN
     PERFORM arvo.require_read_committed('claim');
+    PERFORM arvo.require_home();
     v_argument := CASE
         WHEN p_queues IS NULL OR cardinality(p_queues) = 0 THEN 'queues'
         WHEN p_limit IS NULL OR p_limit NOT BETWEEN 0 AND 10000 THEN 'limit'
@@ -2279,15 +2443,18 @@ BEGIN
         ORDER BY
             (asked.position + v_start) % cardinality(p_queues),
             lane.priority DESC,
-            named.name
+            hashint4extended(lane.lane, v_start)
     LOOP
         EXIT WHEN v_left <= 0;
         v_want := least(v_left, v_quota[v_lane.position]);
         CONTINUE WHEN v_want <= 0;
+        EXIT WHEN v_locked >= 544;
+        CONTINUE WHEN v_locked >= 32 AND NOT arvo.is_worth_claiming(v_lane.lane);
         CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane.lane);
+        v_locked := v_locked + 1;
         RETURN QUERY
         SELECT leased.*
-        FROM arvo.claim_lane(v_lane.lane, v_want, p_worker, p_lease) AS leased;
+        FROM arvo.claim_lane(v_lane.lane, v_want, left(p_worker, 200), p_lease) AS leased;
         GET DIAGNOSTICS v_got = ROW_COUNT;
         v_left := v_left - v_got;
         v_quota[v_lane.position] := v_quota[v_lane.position] - v_got;
@@ -2423,6 +2590,7 @@ AS $dispatch$
 --   Raises   RV001  the event is not valid
 --            RV002  the queue has too many priorities
 --            RV006  start_after is too long
+--            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_fault text := arvo.event_fault(p_event);
     v_dispatched arvo_v1.dispatched;
@@ -2476,6 +2644,7 @@ AS $dispatch_many$
 --   Raises   RV001  an event is not valid
 --            RV002  a queue has too many priorities
 --            RV006  p_events is not an array, or start_after is too long
+--            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_events jsonb[];
     v_ordinal bigint;
@@ -2553,14 +2722,17 @@ DECLARE
     v_lost bigint[];
 BEGIN
     PERFORM arvo.require_read_committed('extend');
-    IF p_leases IS NULL OR p_for IS NULL
+    IF p_leases IS NULL OR cardinality(p_leases) > 10000 OR p_for IS NULL
         OR p_for NOT BETWEEN interval '1 second' AND interval '5 minutes'
     THEN
         RAISE EXCEPTION 'argument is not valid'
         USING ERRCODE = 'RV006',
-              COLUMN = CASE WHEN p_leases IS NULL THEN 'leases' ELSE 'for' END,
+              COLUMN = CASE
+                  WHEN p_leases IS NULL OR cardinality(p_leases) > 10000 THEN 'leases'
+                  ELSE 'for'
+              END,
               DETAIL = format('%s leases for %s', cardinality(p_leases), p_for),
-              HINT = 'Give an array of leases and an interval of 1 second to 5 minutes.';
+              HINT = 'Give an array of at most 10000 leases and an interval of 1 second to 5 minutes.';
     END IF;
 
     PERFORM pg_advisory_xact_lock(arvo.lease_key(named.lease))
@@ -2694,6 +2866,7 @@ AS $maintain$
 --            arvo.state_lock
 --   Locks    the maintainer's lock, the promoter's lock, each lane: tried, never waited for
 --   Raises   RV005  the transaction is not READ COMMITTED
+--            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
     v_lane integer;
@@ -2705,6 +2878,7 @@ DECLARE
     v_passed arvo.promotion;
 BEGIN
     PERFORM arvo.require_read_committed('maintain');
+    PERFORM arvo.require_home();
     IF NOT pg_try_advisory_xact_lock(hashtext('arvo'), -1) THEN
         RETURN;
     END IF;
@@ -2975,6 +3149,7 @@ AS $redrive$
 --            holds are skipped): whoever holds a lane may wait for such a row
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  neither queue nor dead is given
+--            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
     v_dead arvo.dead;
@@ -2984,6 +3159,7 @@ DECLARE
     v_left integer := p_limit;
 BEGIN
     PERFORM arvo.require_read_committed('redrive');
+    PERFORM arvo.require_home();
     IF p_queue IS NULL AND p_dead IS NULL THEN
         RAISE EXCEPTION 'argument is not valid'
         USING ERRCODE = 'RV006',
@@ -3340,7 +3516,7 @@ AS $settle$
 --   Locks    the leases, in order of their tokens; then arvo.state rows, in order of subject; then
 --            as arvo.place, arvo.give_back and arvo.append
 --   Raises   RV005  the transaction is not READ COMMITTED
---            RV006  p_results is not an array
+--            RV006  p_results is not an array, or has more than 10000 items
 DECLARE
     v_now timestamptz := arvo.clock();
     v_items arvo.result[];
@@ -3356,6 +3532,14 @@ BEGIN
               COLUMN = 'results',
               DETAIL = format('results is of type %s.', coalesce(jsonb_typeof(p_results), 'null')),
               HINT = 'Give a JSON array of results.';
+    END IF;
+
+    IF jsonb_array_length(p_results) > 10000 THEN
+        RAISE EXCEPTION 'argument is not valid'
+        USING ERRCODE = 'RV006',
+              COLUMN = 'results',
+              DETAIL = format('results has %s items.', jsonb_array_length(p_results)),
+              HINT = 'Settle at most 10000 results in one call.';
     END IF;
 
     SELECT array_agg(item ORDER BY item.ordinal) INTO v_items

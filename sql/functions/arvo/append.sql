@@ -20,6 +20,7 @@ AS $append$
 --   Locks    as arvo.lane_for
 --   Raises   RV002  as arvo.lane_for
 --            RV006  start_after is too long
+--            RV902  as arvo.require_home
 DECLARE
     v_now timestamptz := arvo.clock();
     v_slot smallint := arvo.slot();
@@ -28,6 +29,7 @@ DECLARE
     v_accepted arvo_v1.dispatched[];
     v_time text := to_char(v_now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"+00:00"');
 BEGIN
+    PERFORM arvo.require_home();
     SELECT array_agg(
         CASE
             WHEN NOT p_ignore_domain AND item.event ->> 'domain' IS NOT NULL

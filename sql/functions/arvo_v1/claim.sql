@@ -20,8 +20,8 @@ SET plan_cache_mode = force_generic_plan
 AS $claim$
 -- Heals first: due deferred deliveries are promoted, expired leases are taken back. Then leases up
 -- to p_limit deliveries of p_queues, and no more than p_limits[i] of the i-th. A name that ends in *
--- stands for every queue that begins so. Starts at a random queue, so that none starves; within a
--- queue higher priorities come first. A lane that another session is claiming from is left alone.
+-- stands for every queue that begins so. Starts at a random queue, also among those that a star
+-- stands for, so that none starves; higher priorities come first. A lane that another session is claiming from is left alone.
 -- A lane's lock is held to the end of the transaction, and the server has room for some thousands:
 -- past 32 lanes, one with nothing to do is not locked, and a call takes from at most 512 more.
 -- Within a lane leases lapse in the order in which they were taken, so the longest p_lease that
@@ -35,8 +35,9 @@ AS $claim$
 --   Raises   RV003  a queue is not known
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  an argument is not valid
+--            RV902  the stored transaction numbers are of another cluster
 DECLARE
-    v_start integer := floor(random() * cardinality(p_queues))::integer;
+    v_start integer := floor(random() * 1000000000)::integer;
     v_lane record;
     v_left integer := p_limit;
     v_quota integer[] := p_limits;
@@ -47,6 +48,7 @@ DECLARE
     v_argument text;
 BEGIN
     PERFORM arvo.require_read_committed('claim');
+    PERFORM arvo.require_home();
     v_argument := CASE
         WHEN p_queues IS NULL OR cardinality(p_queues) = 0 THEN 'queues'
         WHEN p_limit IS NULL OR p_limit NOT BETWEEN 0 AND 10000 THEN 'limit'
@@ -97,7 +99,7 @@ BEGIN
         ORDER BY
             (asked.position + v_start) % cardinality(p_queues),
             lane.priority DESC,
-            named.name
+            hashint4extended(lane.lane, v_start)
     LOOP
         EXIT WHEN v_left <= 0;
         v_want := least(v_left, v_quota[v_lane.position]);
@@ -108,7 +110,7 @@ BEGIN
         v_locked := v_locked + 1;
         RETURN QUERY
         SELECT leased.*
-        FROM arvo.claim_lane(v_lane.lane, v_want, p_worker, p_lease) AS leased;
+        FROM arvo.claim_lane(v_lane.lane, v_want, left(p_worker, 200), p_lease) AS leased;
         GET DIAGNOSTICS v_got = ROW_COUNT;
         v_left := v_left - v_got;
         v_quota[v_lane.position] := v_quota[v_lane.position] - v_got;

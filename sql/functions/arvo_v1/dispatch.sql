@@ -27,6 +27,7 @@ AS $dispatch$
 --   Raises   RV001  the event is not valid
 --            RV002  the queue has too many priorities
 --            RV006  start_after is too long
+--            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_fault text := arvo.event_fault(p_event);
     v_dispatched arvo_v1.dispatched;

@@ -25,6 +25,7 @@ AS $dispatch_many$
 --   Raises   RV001  an event is not valid
 --            RV002  a queue has too many priorities
 --            RV006  p_events is not an array, or start_after is too long
+--            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_events jsonb[];
     v_ordinal bigint;

@@ -31,14 +31,17 @@ DECLARE
     v_lost bigint[];
 BEGIN
     PERFORM arvo.require_read_committed('extend');
-    IF p_leases IS NULL OR p_for IS NULL
+    IF p_leases IS NULL OR cardinality(p_leases) > 10000 OR p_for IS NULL
         OR p_for NOT BETWEEN interval '1 second' AND interval '5 minutes'
     THEN
         RAISE EXCEPTION 'argument is not valid'
         USING ERRCODE = 'RV006',
-              COLUMN = CASE WHEN p_leases IS NULL THEN 'leases' ELSE 'for' END,
+              COLUMN = CASE
+                  WHEN p_leases IS NULL OR cardinality(p_leases) > 10000 THEN 'leases'
+                  ELSE 'for'
+              END,
               DETAIL = format('%s leases for %s', cardinality(p_leases), p_for),
-              HINT = 'Give an array of leases and an interval of 1 second to 5 minutes.';
+              HINT = 'Give an array of at most 10000 leases and an interval of 1 second to 5 minutes.';
     END IF;
 
     PERFORM pg_advisory_xact_lock(arvo.lease_key(named.lease))

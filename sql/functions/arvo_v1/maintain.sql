@@ -21,6 +21,7 @@ AS $maintain$
 --            arvo.state_lock
 --   Locks    the maintainer's lock, the promoter's lock, each lane: tried, never waited for
 --   Raises   RV005  the transaction is not READ COMMITTED
+--            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
     v_lane integer;
@@ -32,6 +33,7 @@ DECLARE
     v_passed arvo.promotion;
 BEGIN
     PERFORM arvo.require_read_committed('maintain');
+    PERFORM arvo.require_home();
     IF NOT pg_try_advisory_xact_lock(hashtext('arvo'), -1) THEN
         RETURN;
     END IF;

@@ -28,6 +28,7 @@ AS $redrive$
 --            holds are skipped): whoever holds a lane may wait for such a row
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  neither queue nor dead is given
+--            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
     v_dead arvo.dead;
@@ -37,6 +38,7 @@ DECLARE
     v_left integer := p_limit;
 BEGIN
     PERFORM arvo.require_read_committed('redrive');
+    PERFORM arvo.require_home();
     IF p_queue IS NULL AND p_dead IS NULL THEN
         RAISE EXCEPTION 'argument is not valid'
         USING ERRCODE = 'RV006',

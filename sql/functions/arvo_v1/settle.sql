@@ -38,7 +38,7 @@ AS $settle$
 --   Locks    the leases, in order of their tokens; then arvo.state rows, in order of subject; then
 --            as arvo.place, arvo.give_back and arvo.append
 --   Raises   RV005  the transaction is not READ COMMITTED
---            RV006  p_results is not an array
+--            RV006  p_results is not an array, or has more than 10000 items
 DECLARE
     v_now timestamptz := arvo.clock();
     v_items arvo.result[];
@@ -54,6 +54,14 @@ BEGIN
               COLUMN = 'results',
               DETAIL = format('results is of type %s.', coalesce(jsonb_typeof(p_results), 'null')),
               HINT = 'Give a JSON array of results.';
+    END IF;
+
+    IF jsonb_array_length(p_results) > 10000 THEN
+        RAISE EXCEPTION 'argument is not valid'
+        USING ERRCODE = 'RV006',
+              COLUMN = 'results',
+              DETAIL = format('results has %s items.', jsonb_array_length(p_results)),
+              HINT = 'Settle at most 10000 results in one call.';
     END IF;
 
     SELECT array_agg(item ORDER BY item.ordinal) INTO v_items

@@ -1,0 +1,50 @@
+-- arvo_v1.accept_cluster(): contract, stories, refusals.
+BEGIN;
+SELECT plan(14);
+\ir ../given.psql
+
+-- contract --------------------------------------------------------------------------------------
+
+SELECT * FROM pg_temp.contract(
+    'arvo_v1.accept_cluster()',
+    'boolean', 'plpgsql', 'volatile', true,
+    'arvo_operator',
+    ARRAY['search_path=pg_catalog, pg_temp', 'enable_seqscan=off']
+);
+
+-- stories ---------------------------------------------------------------------------------------
+
+SELECT is(arvo_v1.accept_cluster(), false, 'at home there is nothing to accept');
+SELECT is((SELECT count(*) FROM arvo.origin), 1::bigint, 'and nothing is written');
+
+DO $$
+BEGIN
+    PERFORM arvo_v1.register_queue('q');
+    PERFORM arvo_v1.dispatch(pg_temp.event('1', 'q'));
+END;
+$$;
+COMMIT AND CHAIN;
+-- What pg_upgrade leaves: another identity, the same numbers.
+UPDATE arvo.origin SET system_identifier = 1;
+SELECT is(arvo_v1.accept_cluster(), true, 'after an upgrade it is accepted');
+SELECT is(
+    (SELECT system_identifier FROM arvo.origin ORDER BY number DESC LIMIT 1),
+    (SELECT system_identifier FROM pg_control_system()), 'this cluster is home now'
+);
+SELECT is(
+    (SELECT event ->> 'id' FROM arvo_v1.claim('{q}')), '1', 'and what was waiting is delivered'
+);
+
+-- refusals --------------------------------------------------------------------------------------
+
+UPDATE arvo.origin SET system_identifier = 1;
+UPDATE arvo.promotion SET snapshot = '999999999:999999999:';
+SELECT is(
+    left(pg_temp.raised('SELECT arvo_v1.accept_cluster()'), 109),
+    'RV902 | transaction numbers are of another cluster | The rooms were read up to transaction 999999999; this cl',
+    'a cluster that has not reached the numbers cannot have kept them'
+);
+SELECT is((SELECT count(*) FROM arvo.origin WHERE system_identifier <> 1), 0::bigint, 'nothing is accepted then');
+
+SELECT * FROM finish();
+ROLLBACK;
