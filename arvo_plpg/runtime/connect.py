@@ -65,7 +65,8 @@ def is_lost(error: BaseException) -> bool:
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | OSError):
         return False
     # 54: a limit of the program, such as the size of a value, which would be exceeded again.
-    return not (getattr(error, "sqlstate", None) or "").startswith("54")
+    # 55: an object that somebody else has in hand.
+    return not (getattr(error, "sqlstate", None) or "").startswith(("54", "55"))
 
 
 async def shake_hands(dsn: str, schema: str) -> None:

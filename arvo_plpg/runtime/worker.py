@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from arvo_plpg.rows import Worked
 
 _MOST_AT_ONCE = 1000
+_POSTPONE_SECONDS = 2.0
+_LONGEST_POSTPONE_SECONDS = 30.0
 _SETTLE_SECONDS = 10.0
 _CANCEL_SECONDS = 1.0
 
@@ -59,6 +61,15 @@ class _Report:
     delivery: Delivery
     route: Route
     result: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Postponed:
+    """A result that waits for a lock which somebody else holds for long."""
+
+    report: _Report
+    due: float
+    wait: float
 
 
 class Worker:
@@ -92,6 +103,7 @@ class Worker:
         self._running: dict[int, _Running] = {}
         self._reports: list[_Report] = []
         self._sent: list[_Report] = []
+        self._postponed: list[_Postponed] = []
         self._turns = Turns()
         self._signal = asyncio.Event()
         self._stopping = False
@@ -154,11 +166,11 @@ class Worker:
                     await loop_task
             for entry in list(self._running.values()):
                 self._abandon(entry, None)
-            if unsettled := len(self._reports) + len(self._sent):
+            if unsettled := len(self._reports) + len(self._sent) + len(self._postponed):
                 self.logger.error(
                     "stopped without settling %d results; their leases will lapse", unsettled
                 )
-            self._reports, self._sent = [], []
+            self._reports, self._sent, self._postponed = [], [], []
 
     async def _drain(self, grace: float) -> None:
         deadline = time.monotonic() + grace
@@ -205,7 +217,7 @@ class Worker:
 
     def _report_trouble(self, error: Exception) -> None:
         if is_lost(error):
-            kept = len(self._reports) + len(self._sent)
+            kept = len(self._reports) + len(self._sent) + len(self._postponed)
             self.logger.warning("connection lost (%s); %d results are kept", _kind(error), kept)
         else:
             self.logger.error("a call of the database failed", exc_info=error)
@@ -224,6 +236,7 @@ class Worker:
         self._sent = []
         while not self._finished():
             await self._register(broker)
+            await self._clean_up(connection, await self._settle_postponed(broker))
             self._signal.clear()
             queues, limits = self._wanted()
             if not self._reports and not queues:
@@ -242,19 +255,40 @@ class Worker:
             except (ArvoError, psycopg.Error) as error:
                 if is_lost(error) or not self._sent:
                     raise
-                answers = await self._one_by_one(broker)
+                answers = await self._one_by_one(broker, _POSTPONE_SECONDS)
             backoff.reset()
             reports, self._sent = self._sent, []
             again = any("events" in report.result for report in reports)
             over = self._judge(reports, answers)
             claimed, wait = self._take(answers)
-            for subject in over:
-                await Memory(connection, schema=self._schema).cleanup_state(subject)
+            await self._clean_up(connection, over)
             if not (claimed or again or self._reports):
                 await self._rest(wait)
 
-    async def _one_by_one(self, broker: Broker) -> list[Worked]:
-        """Settle each result by itself: the call with all of them was refused as a whole."""
+    async def _clean_up(
+        self, connection: psycopg.AsyncConnection[Any], subjects: Sequence[str]
+    ) -> None:
+        for subject in subjects:
+            await Memory(connection, schema=self._schema).cleanup_state(subject)
+
+    async def _settle_postponed(self, broker: Broker) -> list[str]:
+        """Try again what waited for a lock; one at a time, so that the others are not held up."""
+        now = time.monotonic()
+        first = next((item for item in self._postponed if item.due <= now), None)
+        if first is None:
+            return []
+        self._postponed.remove(first)
+        self._sent = [first.report]
+        answers = await self._one_by_one(broker, first.wait)
+        reports, self._sent = self._sent, []
+        return self._judge(reports, answers)
+
+    async def _one_by_one(self, broker: Broker, wait: float) -> list[Worked]:
+        """Settle each result by itself: the call with all of them was refused as a whole.
+
+        A result that needs a lock which somebody holds for long is put off for ``wait`` seconds,
+        and twice as long the next time.
+        """
         answers: list[Worked] = []
         for report in list(self._sent):
             try:
@@ -263,6 +297,17 @@ class Worker:
                 if is_lost(error):
                     raise
                 self._sent.remove(report)
+                if isinstance(error, psycopg.errors.LockNotAvailable):
+                    self.logger.warning(
+                        "event %a in %a: somebody holds a lock that its settlement needs; "
+                        "trying again in %.0f s",
+                        report.delivery.event.id,
+                        report.delivery.queue,
+                        wait,
+                    )
+                    longer = min(wait * 2, _LONGEST_POSTPONE_SECONDS)
+                    self._postponed.append(_Postponed(report, time.monotonic() + wait, longer))
+                    continue
                 self.logger.error(  # noqa: TRY400 - what the database says is enough
                     "event %a in %a, attempt %d: its result cannot be settled: %a",
                     report.delivery.event.id,
@@ -313,6 +358,8 @@ class Worker:
         longest = min(polls, default=2.0) * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
         if wait is not None:
             longest = min(longest, max(wait.total_seconds(), 0.005))
+        for item in self._postponed:
+            longest = min(longest, max(item.due - time.monotonic(), 0.005))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(longest):
                 await self._signal.wait()
@@ -446,7 +493,9 @@ class Worker:
     def _held(self) -> set[int]:
         """Name the leases to keep. Called by the heartbeat's thread."""
         running = [entry.delivery.lease for entry in list(self._running.values())]
-        return {*running, *(report.delivery.lease for report in self._sent + self._reports)}
+        postponed = [item.report for item in list(self._postponed)]
+        unsettled = self._sent + self._reports + postponed
+        return {*running, *(report.delivery.lease for report in unsettled)}
 
     def _lost(self, token: int) -> None:
         for entry in list(self._running.values()):
@@ -466,7 +515,8 @@ class Worker:
         self.logger.warning(message, *facts)
 
     def _finished(self) -> bool:
-        return self._stopping and not self._running and not self._reports and not self._sent
+        unsettled = self._reports or self._sent or self._postponed
+        return self._stopping and not self._running and not unsettled
 
 
 async def _in_time(route: Route, delivery: Delivery) -> dict[str, Any]:

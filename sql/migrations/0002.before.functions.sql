@@ -2699,6 +2699,7 @@ LANGUAGE plpgsql
 VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
@@ -2715,6 +2716,7 @@ AS $extend$
 --   Locks    the leases, in order of their tokens; then their lanes, in order
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  an argument is not valid
+--            55P03  somebody has held a lock for two seconds: call again
 DECLARE
     v_now timestamptz := arvo.clock();
     v_held record;
@@ -3926,6 +3928,7 @@ LANGUAGE plpgsql
 VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
 AS $work$
 -- Answers, in this order: verdicts of kind "settled" (only those that are not plainly completed),
 -- deliveries of kind "claimed", and one row of kind "idle" when nothing was claimed, which says when
@@ -3935,6 +3938,7 @@ AS $work$
 --   Writes   as arvo_v1.settle and arvo_v1.claim
 --   Locks    as arvo_v1.settle, then as arvo_v1.claim (which waits for none)
 --   Raises   as arvo_v1.settle and arvo_v1.claim
+--            55P03  somebody has held a lock for two seconds: settle the results one by one
 BEGIN
     IF p_results IS DISTINCT FROM '[]' THEN
         RETURN QUERY

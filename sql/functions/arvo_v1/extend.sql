@@ -8,6 +8,7 @@ LANGUAGE plpgsql
 VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
@@ -24,6 +25,7 @@ AS $extend$
 --   Locks    the leases, in order of their tokens; then their lanes, in order
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  an argument is not valid
+--            55P03  somebody has held a lock for two seconds: call again
 DECLARE
     v_now timestamptz := arvo.clock();
     v_held record;

@@ -12,6 +12,7 @@ LANGUAGE plpgsql
 VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
 AS $work$
 -- Answers, in this order: verdicts of kind "settled" (only those that are not plainly completed),
 -- deliveries of kind "claimed", and one row of kind "idle" when nothing was claimed, which says when
@@ -21,6 +22,7 @@ AS $work$
 --   Writes   as arvo_v1.settle and arvo_v1.claim
 --   Locks    as arvo_v1.settle, then as arvo_v1.claim (which waits for none)
 --   Raises   as arvo_v1.settle and arvo_v1.claim
+--            55P03  somebody has held a lock for two seconds: settle the results one by one
 BEGIN
     IF p_results IS DISTINCT FROM '[]' THEN
         RETURN QUERY

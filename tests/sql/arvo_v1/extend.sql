@@ -11,6 +11,7 @@ SELECT * FROM pg_temp.contract(
     'arvo_worker',
     ARRAY[
         'search_path=pg_catalog, pg_temp',
+        'lock_timeout=2s',
         'enable_seqscan=off',
         'enable_bitmapscan=off',
         'enable_hashjoin=off',

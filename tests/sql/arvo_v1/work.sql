@@ -8,7 +8,8 @@ SELECT plan(23);
 SELECT * FROM pg_temp.contract(
     'arvo_v1.work(jsonb,text[],integer,text,integer[],interval)',
     'SETOF arvo_v1.worked', 'plpgsql', 'volatile', true,
-    'arvo_worker'
+    'arvo_worker',
+    ARRAY['search_path=pg_catalog, pg_temp', 'lock_timeout=2s']
 );
 
 -- stories ---------------------------------------------------------------------------------------
