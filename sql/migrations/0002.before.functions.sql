@@ -1273,8 +1273,8 @@ SET search_path = pg_catalog, pg_temp
 AS $notice_unroutable$
 -- An event whose destination nobody has registered waits in that destination's own queue. When the
 -- queue arvo.unroutable is registered, the event is delivered there too, as a notice: the body is
--- not written again. Returns how many notices were written. The events have just been appended by
--- this transaction.
+-- not written again. Returns how many notices were written. The events have just been appended or
+-- promoted by this transaction; p_accepted needs their deliveries and queues only.
 --
 --   Reads    arvo.queue, arvo.lane, arvo.log by (lane, xid, delivery), arvo.clock, arvo.slot
 --   Writes   arvo.log
@@ -1436,7 +1436,7 @@ AS $promote$
 -- here, so no scan ever walks over dead rows. Returns how many were promoted.
 --
 --   Reads    arvo.promotion, arvo.deferred, arvo.clock, arvo.slot
---   Writes   arvo.log, arvo.promotion, arvo.dead
+--   Writes   arvo.log, arvo.promotion, arvo.dead; as arvo.notice_unroutable
 --   Locks    the promoter's lock, tried, never waited for
 --   Raises   nothing
 DECLARE
@@ -1449,6 +1449,7 @@ DECLARE
     v_delivery bigint;
     v_promoted integer;
     v_lanes integer[];
+    v_unroutable arvo_v1.dispatched[];
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtext('arvo'), 0) THEN
         RETURN 0;
@@ -1551,7 +1552,7 @@ BEGIN
             due.cause
         FROM due
         ORDER BY due.due, due.delivery
-        RETURNING log.lane
+        RETURNING log.lane, log.delivery, log.cause
     ),
 
     dead_letters AS (
@@ -1563,9 +1564,18 @@ BEGIN
         AND dead.resolution IS NULL
     )
 
-    SELECT count(*)::integer, array_agg(DISTINCT logged.lane)
-    INTO v_promoted, v_lanes
-    FROM logged;
+    SELECT
+        count(*)::integer,
+        array_agg(DISTINCT logged.lane),
+        array_agg(
+            (0, NULL, logged.delivery, queue.name, 'unroutable')::arvo_v1.dispatched
+            ORDER BY logged.delivery
+        ) FILTER (WHERE logged.cause IS NULL AND NOT queue.registered)
+    INTO v_promoted, v_lanes, v_unroutable
+    FROM logged
+    INNER JOIN arvo.lane ON lane.lane = logged.lane
+    INNER JOIN arvo.queue ON queue.queue = lane.queue;
+    PERFORM arvo.notice_unroutable(v_unroutable);
 
     PERFORM arvo.wake(array_agg(queue.name))
     FROM arvo.lane

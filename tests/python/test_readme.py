@@ -11,19 +11,24 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_quickstart_runs_as_it_stands(tmp_path):
-    (code,) = re.findall(r"<!-- quickstart.*?-->\n```python\n(.*?)```", README, re.DOTALL)
-    program = tmp_path / "quickstart.py"
+def outcome(code, folder):
+    """Run a program in an empty folder; its exit code and what it printed."""
+    program = folder / "program.py"
     program.write_text(code, encoding="utf-8")
     ran = subprocess.run(
         [sys.executable, "-W", "error", str(program)],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "Hello, Ada\n", "")
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+def test_the_quickstart_runs_as_it_stands(tmp_path):
+    (code,) = re.findall(r"<!-- quickstart.*?-->\n```python\n(.*?)```", README, re.DOTALL)
+    assert outcome(code, tmp_path) == (0, "Hello, Ada\n", "")
 
 
 def test_the_workflow_runs_on_top_of_the_quickstart(tmp_path):
@@ -47,17 +52,7 @@ with embedded.start() as server:
     schema.migrate(server.uri)
     asyncio.run(run(server.uri))
 """
-    program = tmp_path / "workflow.py"
-    program.write_text(first + second + last, encoding="utf-8")
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", str(program)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "HELLO, ADA\n", "")
+    assert outcome(first + second + last, tmp_path) == (0, "HELLO, ADA\n", "")
 
 
 def test_the_sql_runs_as_it_stands(connection):

@@ -7,8 +7,8 @@ SET search_path = pg_catalog, pg_temp
 AS $notice_unroutable$
 -- An event whose destination nobody has registered waits in that destination's own queue. When the
 -- queue arvo.unroutable is registered, the event is delivered there too, as a notice: the body is
--- not written again. Returns how many notices were written. The events have just been appended by
--- this transaction.
+-- not written again. Returns how many notices were written. The events have just been appended or
+-- promoted by this transaction; p_accepted needs their deliveries and queues only.
 --
 --   Reads    arvo.queue, arvo.lane, arvo.log by (lane, xid, delivery), arvo.clock, arvo.slot
 --   Writes   arvo.log

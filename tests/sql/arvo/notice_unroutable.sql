@@ -1,6 +1,6 @@
 -- arvo.notice_unroutable(accepted): contract, stories.
 BEGIN;
-SELECT plan(14);
+SELECT plan(15);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -13,7 +13,7 @@ SELECT * FROM pg_temp.contract(
 
 -- stories ---------------------------------------------------------------------------------------
 
-SET LOCAL arvo.frozen_clock = '2030-01-01T00:00:00Z';
+SET arvo.frozen_clock = '2030-01-01T00:00:00Z';
 DO $$ BEGIN PERFORM arvo_v1.register_queue('com.test.sink'); END; $$;
 SELECT outcome AS early FROM arvo_v1.dispatch(pg_temp.event('0', 'com.test.nobody')) \gset
 SELECT is(:'early'::text, 'unroutable', 'before anybody listens');
@@ -53,7 +53,17 @@ SELECT is(
 SELECT outcome AS deferred
 FROM arvo_v1.dispatch(pg_temp.event('5', 'com.test.nobody'), p_start_after => '1 hour') \gset
 SELECT is(
-    (SELECT count(*) FROM arvo.log), 7::bigint, 'a deferred event is not noticed'
+    (SELECT count(*) FROM arvo.log), 7::bigint, 'a deferred event is not noticed yet'
+);
+COMMIT AND CHAIN;
+SET arvo.frozen_clock = '2030-01-01T01:00:00Z';
+DO $$ BEGIN PERFORM arvo.promote(); END; $$;
+SELECT is(
+    (SELECT array_agg(origin.event ->> 'id')
+     FROM arvo.log AS notice JOIN arvo.log AS origin
+         ON (origin.lane, origin.xid, origin.delivery) = (notice.origin_lane, notice.origin_xid, notice.origin_delivery)
+     WHERE notice.at = '2030-01-01T01:00:00Z'),
+    '{5}', 'but when it becomes due'
 );
 SELECT is(
     arvo.notice_unroutable(NULL), 0, 'nothing accepted, nothing noticed'
