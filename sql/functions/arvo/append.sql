@@ -74,12 +74,15 @@ BEGIN
             END AS event,
             queue.name AS queue,
             queue.registered,
-            lane.lane,
+            coalesce(asked.lane, own.lane) AS lane,
             nextval('arvo.delivery_number'::regclass) AS delivery
         FROM unnest(p_events, v_names) WITH ORDINALITY AS item (event, name, ordinal)
         INNER JOIN arvo.queue ON queue.name = item.name
-        INNER JOIN arvo.lane
-            ON lane.queue = queue.queue AND lane.priority = coalesce(p_priority, queue.priority)
+        INNER JOIN arvo.lane AS own
+            ON own.queue = queue.queue AND own.priority = queue.priority
+        -- missing only while somebody else is making it: see arvo.lane_for
+        LEFT JOIN arvo.lane AS asked
+            ON asked.queue = queue.queue AND asked.priority = p_priority
         ORDER BY item.ordinal
     ),
 

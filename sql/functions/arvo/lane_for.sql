@@ -10,7 +10,8 @@ AS $lane_for$
 --
 --   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot
 --   Writes   arvo.queue, arvo.lane, arvo.lease (the first cursor)
---   Locks    arvo.queue row, arvo.lane row (only while they are being made)
+--   Locks    arvo.queue row (only while it is being made); arvo.lane row: of the queue's own
+--            priority, while it is being made; of others tried, never waited for
 --   Raises   RV002  the text may not name a queue, or the queue has 100 priorities
 DECLARE
     v_queue integer;
@@ -38,6 +39,10 @@ BEGIN
         INTO STRICT v_queue, v_own, v_priority
         FROM arvo.queue
         WHERE queue.name = p_queue;
+        -- Every queue has a lane of its own priority.
+        IF v_priority <> v_own THEN
+            PERFORM arvo.lane_for(p_queue);
+        END IF;
     END IF;
 
     SELECT lane.lane INTO v_lane
@@ -61,6 +66,16 @@ BEGIN
                   DETAIL = format('queue %s has 100 priorities; %s would be one more', p_queue,
                                   v_priority),
                   HINT = 'Use one of the priorities that the queue has.';
+        END IF;
+        -- While somebody else is making this very lane, the delivery goes by the queue's own priority:
+        -- waiting could close a circle with another new lane, for as long as transactions are open.
+        IF v_priority <> v_own AND NOT pg_try_advisory_xact_lock(
+            hashtextextended(format('%s/%s', v_queue, v_priority), hashtextextended('arvo', 2))
+        ) THEN
+            SELECT lane.lane INTO STRICT v_lane
+            FROM arvo.lane
+            WHERE lane.queue = v_queue AND lane.priority = v_own;
+            RETURN v_lane;
         END IF;
         INSERT INTO arvo.lane (queue, priority)
         VALUES (v_queue, v_priority)
