@@ -7,16 +7,17 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
-from psycopg.rows import class_row, scalar_row, tuple_row
+from psycopg.rows import class_row, scalar_row
 
 from arvo_plpg._call import call
 from arvo_plpg.errors import translate
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
 
     from psycopg import AsyncConnection
     from psycopg.abc import Params
+    from psycopg.rows import RowFactory
 
 Row = TypeVar("Row")
 
@@ -50,14 +51,9 @@ class Session:
             ArvoError: what the function raised, as the class of its SQLSTATE.
             psycopg.Error: anything else that went wrong with the database.
         """
-        arguments = {name: value for name, value in given.items() if value is not None}
-        query = call(self._schema, function, tuple(arguments), _columns(cast("Hashable", row)))
-        try:
-            async with self.connection.cursor(row_factory=class_row(row)) as cursor:
-                await cursor.execute(query, cast("Params", arguments))
-                return await cursor.fetchall()
-        except (psycopg.Error, UnicodeEncodeError) as error:
-            raise translate(error) from error
+        columns = _columns(cast("Hashable", row))
+        found: list[Row] = await self._fetch(class_row(row), columns, function, given)
+        return found
 
     async def row(self, row: type[Row], function: str, **given: object) -> Row | None:
         """Call a function and give its first row, None if there is none."""
@@ -71,22 +67,25 @@ class Session:
 
     async def scalar(self, function: str, **given: object) -> Any:  # noqa: ANN401 - as declared in SQL
         """Call a function that answers one value."""
-        arguments = {name: value for name, value in given.items() if value is not None}
-        query = call(self._schema, function, tuple(arguments), ())
-        try:
-            async with self.connection.cursor(row_factory=scalar_row) as cursor:
-                await cursor.execute(query, cast("Params", arguments))
-                return await cursor.fetchone()
-        except (psycopg.Error, UnicodeEncodeError) as error:
-            raise translate(error) from error
+        (value,) = await self.values(function, **given)
+        return value
 
     async def values(self, function: str, **given: object) -> list[Any]:
         """Call a function that answers a set of single values."""
+        return await self._fetch(scalar_row, (), function, given)
+
+    async def _fetch(
+        self,
+        factory: RowFactory[Any],
+        columns: tuple[str, ...],
+        function: str,
+        given: Mapping[str, object],
+    ) -> list[Any]:
         arguments = {name: value for name, value in given.items() if value is not None}
-        query = call(self._schema, function, tuple(arguments), ())
+        query = call(self._schema, function, tuple(arguments), columns)
         try:
-            async with self.connection.cursor(row_factory=tuple_row) as cursor:
+            async with self.connection.cursor(row_factory=factory) as cursor:
                 await cursor.execute(query, cast("Params", arguments))
-                return [found[0] for found in await cursor.fetchall()]
+                return await cursor.fetchall()
         except (psycopg.Error, UnicodeEncodeError) as error:
             raise translate(error) from error

@@ -14,6 +14,7 @@ from arvo_plpg import embedded
 from arvo_plpg.cli.options import add_database
 from arvo_plpg.demo.show import show
 from arvo_plpg.schema import migrate
+from arvo_plpg.schema.target import Target
 
 if TYPE_CHECKING:
     import argparse
@@ -39,10 +40,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     named = arguments.dsn or os.environ.get("DATABASE_URL")
     if named:
-        parts = conninfo_to_dict(named)
+        target = Target.parse(named).conninfo
+        parts = conninfo_to_dict(target)
         where = f"{parts.get('host') or 'local socket'}/{parts.get('dbname') or ''}"
         _say(f"Using the database {where}; what the demonstration writes stays there.")
-        return _demonstrate(named, arguments.schema)
+        return _demonstrate(target, arguments.schema)
     _say("Starting an embedded PostgreSQL …")
     with embedded.start() as server:
         return _demonstrate(server.uri, arguments.schema)

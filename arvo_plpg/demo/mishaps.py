@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -14,9 +14,6 @@ from arvo_plpg.violation import ExecutionViolation
 
 if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent
-
-FAILURES: Final = 2
-"""How often the flaky service fails before it succeeds."""
 
 
 class Errand(BaseModel):

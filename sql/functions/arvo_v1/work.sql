@@ -16,7 +16,8 @@ SET lock_timeout = '2s'
 AS $work$
 -- Answers, in this order: verdicts of kind "settled" (only those that are not plainly completed),
 -- deliveries of kind "claimed", and one row of kind "idle" when nothing was claimed, which says when
--- something deferred becomes due: at once, if this very call appended something to these queues. Nothing is claimed when p_queues is NULL or p_limit is 0.
+-- something deferred becomes due: at once, if this very call appended something to these queues.
+-- Nothing is claimed when p_queues is NULL or p_limit is 0.
 --
 --   Reads    as arvo_v1.settle and arvo_v1.claim; arvo.deferred
 --   Writes   as arvo_v1.settle and arvo_v1.claim

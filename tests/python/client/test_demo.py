@@ -88,3 +88,20 @@ def test_without_an_answer_it_says_why_and_fails():
     assert err.startswith("arvo-plpg: ")
     assert "Traceback" not in err
     assert "tell-nobody" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("dsn", "words"),
+    [
+        ("postgresql//nobody:s3cret@nowhere", "the connection string cannot be read"),
+        ("postgresql://nobody:s3cret@127.0.0.1:1/app", "connect"),
+    ],
+    ids=["unreadable", "unreachable"],
+)
+def test_a_database_that_cannot_be_used_is_one_clear_error(dsn, words):
+    process, out, err = demonstrate(DATABASE_URL=dsn)
+    assert process.returncode == 1
+    assert words in err
+    assert "Hint: " in err
+    assert "Traceback" not in err
+    assert "s3cret" not in out + err
