@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from arvo_plpg._async.keeping import Keeping
+from arvo_plpg._async.monitoring import Monitoring
+from arvo_plpg._async.operating import Operating
+from arvo_plpg._async.publishing import Publishing
+from arvo_plpg._async.redriving import Redriving
+from arvo_plpg._async.scheduling import Scheduling
 from arvo_plpg._async.session import Session
 from arvo_plpg.jsonb import as_jsonb
 from arvo_plpg.rows import (
     About,
     Claimed,
-    DeadLetter,
     Dispatched,
     Extended,
-    Maintained,
     Queue,
-    QueueStats,
-    Redriven,
     Settled,
-    Step,
     Worked,
 )
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent
 
 
-class Broker:
+class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
     """The broker's functions on a borrowed connection; every call joins its transaction.
 
     Args:
@@ -173,51 +174,3 @@ class Broker:
     ) -> list[Extended]:
         """Heartbeat: carry leases forward, and tell which are lost."""
         return await self._session.rows(Extended, "extend", leases=list(leases), **{"for": for_})
-
-    async def queue_stats(self, queue: str | None = None) -> list[QueueStats]:
-        """Live numbers of one queue, or of all."""
-        return await self._session.rows(QueueStats, "queue_stats", queue=queue)
-
-    async def dead_letters(
-        self,
-        queue: str | None = None,
-        *,
-        after: int | None = None,
-        limit: int | None = None,
-        resolved: bool | None = None,
-    ) -> list[DeadLetter]:
-        """Dead letters of a queue, or that a dead-letter queue received, page by page."""
-        return await self._session.rows(
-            DeadLetter, "dead_letters", queue=queue, after=after, limit=limit, resolved=resolved
-        )
-
-    async def redrive(
-        self,
-        queue: str | None = None,
-        *,
-        dead: Sequence[int] | None = None,
-        limit: int | None = None,
-        dry_run: bool | None = None,
-    ) -> list[Redriven]:
-        """Put dead letters back into the queues they failed in, by number or by queue."""
-        return await self._session.rows(
-            Redriven,
-            "redrive",
-            queue=queue,
-            dead=None if dead is None else list(dead),
-            limit=limit,
-            dry_run=dry_run,
-        )
-
-    async def trace(self, subject: str | None = None, *, event_id: str | None = None) -> list[Step]:
-        """Every delivery of every event of a workflow's tree."""
-        return await self._session.rows(Step, "trace", subject=subject, event_id=event_id)
-
-    async def accept_cluster(self) -> bool:
-        """After pg_upgrade: say that this cluster has kept the transaction numbers."""
-        accepted: bool = await self._session.scalar("accept_cluster")
-        return accepted
-
-    async def maintain(self) -> list[Maintained]:
-        """Promote, heal and sweep what claims do not reach."""
-        return await self._session.rows(Maintained, "maintain")

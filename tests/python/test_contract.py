@@ -85,7 +85,8 @@ def public_methods(*classes):
     return {
         name: getattr(cls, name)
         for cls in classes
-        for name in vars(cls)
+        for part in cls.__mro__[:-1]
+        for name in vars(part)
         if not name.startswith("_")
     }
 
