@@ -64,14 +64,24 @@ class Dispatched:
     """Where an event went.
 
     ``outcome`` is queued, deferred, debounced, duplicate, throttled, domained or unroutable;
-    ``delivery`` is that of the first one for a duplicate, of the one in the way for a throttled.
+    A published event that nobody subscribes to is unheard. ``delivery`` is that of the first one
+    for a duplicate, of the one in the way for a throttled, None for an unheard event.
     """
 
     ordinal: int
     event_id: str
-    delivery: int
+    delivery: int | None
     queue: str
     outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A queue that gets published events whose type matches ``pattern``."""
+
+    queue: str
+    pattern: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
