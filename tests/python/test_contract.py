@@ -145,7 +145,7 @@ def test_methods_have_the_functions_parameters_in_order(catalog, twin):
 @pytest.mark.parametrize("twin", [aio, sync], ids=["async", "sync"])
 def test_methods_answer_what_the_functions_answer(catalog, twin):
     functions, composites = catalog
-    scalars = {"bool": bool, "int8": int, "text": str}
+    scalars = {"bool": bool, "int4": int, "int8": int, "text": str}
     for name, method in public_methods(twin.Broker, twin.Memory).items():
         returns_set, kind, kind_of_type, *_ = functions[name]
         hint = hints(method)["return"]
