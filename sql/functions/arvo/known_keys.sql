@@ -21,23 +21,35 @@ BEGIN
         SELECT array_agg(known.delivery ORDER BY asked.ordinal) INTO v_deliveries
         FROM unnest(p_queues, p_keys) WITH ORDINALITY AS asked (queue, key, ordinal)
         INNER JOIN arvo.queue ON queue.queue = asked.queue
-        LEFT JOIN arvo.event_key_0 AS known
-            ON known.slot = 0 AND known.queue = asked.queue AND known.key = asked.key
-            AND known.at > v_now - queue.deduplicate_for;
+        LEFT JOIN LATERAL (
+            SELECT listed.delivery
+            FROM arvo.event_key_0 AS listed
+            WHERE listed.slot = 0 AND listed.queue = asked.queue AND listed.key = asked.key
+            AND listed.at > v_now - queue.deduplicate_for
+            LIMIT 1  -- one look-up for each key, also when the plan is made on an empty table
+        ) AS known ON true;
     ELSIF p_slot = 1 THEN
         SELECT array_agg(known.delivery ORDER BY asked.ordinal) INTO v_deliveries
         FROM unnest(p_queues, p_keys) WITH ORDINALITY AS asked (queue, key, ordinal)
         INNER JOIN arvo.queue ON queue.queue = asked.queue
-        LEFT JOIN arvo.event_key_1 AS known
-            ON known.slot = 1 AND known.queue = asked.queue AND known.key = asked.key
-            AND known.at > v_now - queue.deduplicate_for;
+        LEFT JOIN LATERAL (
+            SELECT listed.delivery
+            FROM arvo.event_key_1 AS listed
+            WHERE listed.slot = 1 AND listed.queue = asked.queue AND listed.key = asked.key
+            AND listed.at > v_now - queue.deduplicate_for
+            LIMIT 1  -- one look-up for each key, also when the plan is made on an empty table
+        ) AS known ON true;
     ELSE
         SELECT array_agg(known.delivery ORDER BY asked.ordinal) INTO v_deliveries
         FROM unnest(p_queues, p_keys) WITH ORDINALITY AS asked (queue, key, ordinal)
         INNER JOIN arvo.queue ON queue.queue = asked.queue
-        LEFT JOIN arvo.event_key_2 AS known
-            ON known.slot = 2 AND known.queue = asked.queue AND known.key = asked.key
-            AND known.at > v_now - queue.deduplicate_for;
+        LEFT JOIN LATERAL (
+            SELECT listed.delivery
+            FROM arvo.event_key_2 AS listed
+            WHERE listed.slot = 2 AND listed.queue = asked.queue AND listed.key = asked.key
+            AND listed.at > v_now - queue.deduplicate_for
+            LIMIT 1  -- one look-up for each key, also when the plan is made on an empty table
+        ) AS known ON true;
     END IF;
     RETURN v_deliveries;
 END;

@@ -20,7 +20,8 @@ AS $mark_duplicates$
 DECLARE
     v_now timestamptz := arvo.clock();
     v_number bigint;
-    v_generation arvo.event_key_generation;
+    v_own xid8;
+    v_written integer;
     v_turning boolean;
     v_slot integer;
     v_ordinals integer[];
@@ -43,18 +44,22 @@ BEGIN
     END IF;
 
     -- First its own number, then which partition: see arvo.event_key_generation.
-    PERFORM pg_current_xact_id();
-    SELECT current.last_value INTO v_number FROM arvo.event_key_number AS current;
-    SELECT generation.* INTO v_generation
-    FROM arvo.event_key_generation AS generation
-    WHERE generation.number = v_number;
-    v_turning := v_generation.number IS NULL
-        OR pg_snapshot_xmin(pg_current_snapshot()) < v_generation.horizon;
+    v_own := pg_current_xact_id();
+    SELECT
+        current.last_value,
+        generation.horizon IS NULL
+        OR pg_snapshot_xmin(pg_current_snapshot()) < generation.horizon
+    INTO v_number, v_turning
+    FROM arvo.event_key_number AS current
+    LEFT JOIN arvo.event_key_generation AS generation ON generation.number = current.last_value
+    WHERE v_own IS NOT NULL;
 
+    v_first := array_fill(NULL::bigint, ARRAY[cardinality(v_ordinals)]);
     FOREACH v_slot IN ARRAY CASE
         WHEN v_number = 0 THEN '{0}'
         ELSE ARRAY[(v_number - 1) % 3, v_number % 3]::integer[]
     END LOOP
+        v_written := 0;
         IF v_turning OR v_slot = v_number % 3 THEN
             INSERT INTO arvo.event_key AS known (slot, queue, key, delivery, at)
             SELECT DISTINCT ON (item.queue, item.key)
@@ -70,7 +75,10 @@ BEGIN
                 FROM arvo.queue
                 WHERE queue.queue = excluded.queue
             );
+            GET DIAGNOSTICS v_written = ROW_COUNT;
         END IF;
+        -- As a rule every key was new.
+        CONTINUE WHEN v_written = cardinality(v_ordinals);
         SELECT array_agg(
             coalesce(item.first, nullif(item.known, item.delivery)) ORDER BY item.ordinal
         )

@@ -14,12 +14,13 @@ AS $pass_turns$
 --
 --   Reads    arvo.turn by (queue, key, number), arvo.lease and arvo.closure by token, arvo.log by
 --            (lane, xid, delivery), arvo.clock, arvo.slot
---   Writes   arvo.closure, arvo.parked; as arvo.put_turn and arvo.wake
+--   Writes   arvo.closure, arvo.parked; as arvo.put_turns and arvo.wake
 --   Locks    nothing; the caller holds the leases, and the queue's home lane
 --   Raises   nothing
 DECLARE
     v_key record;
     v_turn arvo.turn;
+    v_turns arvo.turn[] := '{}'::arvo.turn[];
     v_lease arvo.lease;
     v_back arvo.result;
     v_rest bigint[];
@@ -28,21 +29,41 @@ DECLARE
 BEGIN
     FOR v_key IN
         SELECT
-            item.key,
-            item.lease,
-            count(*)::integer AS closed,
-            (
-                array_agg(item.ordinal ORDER BY item.place) FILTER (
-                    WHERE item.place IS NOT NULL
-                    AND item.verdict IN ('retried', 'dead', 'released', 'snoozed', 'conflict')
-                )
-            )[1] AS back
-        FROM unnest(p_items) AS item
-        WHERE item.key IS NOT NULL
-        GROUP BY item.key, item.lease
-        ORDER BY item.key, item.lease
+            grouped.*,
+            newest.turn,
+            row_number() OVER (PARTITION BY grouped.key ORDER BY grouped.lease) > 1 AS again
+        FROM (
+            SELECT
+                item.key,
+                item.lease,
+                count(*)::integer AS closed,
+                (
+                    array_agg(item.ordinal ORDER BY item.place) FILTER (
+                        WHERE item.place IS NOT NULL
+                        AND item.verdict IN ('retried', 'dead', 'released', 'snoozed', 'conflict')
+                    )
+                )[1] AS back
+            FROM unnest(p_items) AS item
+            WHERE item.key IS NOT NULL
+            GROUP BY item.key, item.lease
+        ) AS grouped
+        LEFT JOIN LATERAL (
+            SELECT state AS turn
+            FROM arvo.turn AS state
+            WHERE state.queue = p_queue.queue AND state.key = grouped.key
+            ORDER BY state.number DESC
+            LIMIT 1
+        ) AS newest ON true
+        ORDER BY grouped.key, grouped.lease
     LOOP
-        v_turn := arvo.turn_of(p_queue.queue, v_key.key);
+        -- A key is met twice when deliveries of two leases were closed: the first time is written by then.
+        IF v_key.again THEN
+            PERFORM arvo.put_turns(p_queue, v_turns);
+            v_turns := '{}'::arvo.turn[];
+            v_turn := arvo.turn_of(p_queue.queue, v_key.key);
+        ELSE
+            v_turn := coalesce(v_key.turn, arvo.turn_of(p_queue.queue, v_key.key));
+        END IF;
         v_freed := v_freed + v_key.closed;
         v_turn.active := greatest(v_turn.active - v_key.closed, 0);
         IF v_key.back IS NOT NULL THEN
@@ -92,7 +113,7 @@ BEGIN
                 v_turn.holder := v_back.next;
             END IF;
         END IF;
-        PERFORM arvo.put_turn(p_queue, v_turn);
+        v_turns := v_turns || v_turn;
     END LOOP;
 
     -- The queue as a whole; also for what was leased before it had keys.
@@ -102,7 +123,7 @@ BEGIN
     );
     v_full := v_turn.active >= p_queue.max_active;
     v_turn.active := greatest(v_turn.active - v_freed, 0);
-    PERFORM arvo.put_turn(p_queue, v_turn);
+    PERFORM arvo.put_turns(p_queue, v_turns || v_turn);
     IF v_full THEN
         PERFORM arvo.wake(ARRAY[p_queue.name]);
     END IF;
