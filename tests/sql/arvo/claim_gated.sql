@@ -70,7 +70,7 @@ COMMIT AND CHAIN;
 
 SELECT pg_temp.send('o', 'a1', 'b1', 'a2', 'a3', 'c1');
 COMMIT AND CHAIN;
-SELECT is(pg_temp.take('o'), 'a1 a2 a3 b1 c1', 'what a key has goes to one worker, as a run');
+SELECT is(pg_temp.take('o'), 'a1 b1 a2 a3 c1', 'what a key has goes to one worker, as a run');
 COMMIT AND CHAIN;
 SELECT pg_temp.send('o', 'a4', 'b2', 'd1');
 COMMIT AND CHAIN;
