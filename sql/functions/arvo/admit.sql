@@ -7,9 +7,11 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $admit$
 -- A delivery passes when its key has room and nobody stands in line before it; the holder of a key
--- passes always, and alone. The others are parked behind those who wait already.
+-- passes always, and alone. The others are parked behind those who wait already. What its rate limit
+-- stops is put off, except that an ordered key with a run under way must know first how that ends;
+-- what has been withdrawn passes, uncounted, for it will be closed under the lease.
 --
---   Reads    arvo.turn by (queue, key, number), arvo.clock
+--   Reads    arvo.turn by (queue, key, number), arvo.tombstone, arvo.clock
 --   Writes   arvo.parked; as arvo.put_turns and arvo.put_off
 --   Locks    nothing; the caller holds the queue's home lane
 --   Raises   nothing
@@ -81,7 +83,10 @@ BEGIN
         FOR v_in_line IN 1..cardinality(v_line.ordinals) LOOP
             v_at := v_line.ordinals[v_in_line];
             IF v_line.deliveries[v_in_line] IS DISTINCT FROM v_holder
-                AND (v_holder IS NOT NULL OR v_room = 0 OR v_turn.waiting > 0)
+                AND (
+                    v_holder IS NOT NULL OR v_room = 0 OR v_turn.waiting > 0
+                    OR (v_rate = 0 AND p_queue.policy = 'ordered' AND v_turn.active > 0)
+                )
             THEN
                 v_turn.waiting := v_turn.waiting + 1;
                 v_parked := v_parked + 1;
@@ -97,19 +102,24 @@ BEGIN
             END IF;
             v_keys[v_at] := v_line.key;
             v_turn.holder := NULL;
-            IF v_rate = 0 THEN
+            IF v_rate = 0 AND NOT EXISTS (
+                SELECT
+                FROM arvo.tombstone
+                WHERE tombstone.lane = p_batch[v_at].lane
+                AND tombstone.delivery = p_batch[v_at].delivery
+            ) THEN
                 v_turn.holder := arvo.put_off(p_queue, v_turn, p_batch[v_at]);
                 v_holder := v_turn.holder;
                 v_taking.put_off := v_taking.put_off || v_line.deliveries[v_in_line];
             ELSE
                 v_room := v_room - 1;
-                v_rate := v_rate - 1;
                 v_turn.active := v_turn.active + 1;
                 v_taking.taken := v_taking.taken + 1;
                 IF p_queue.key_rate_limit IS NOT NULL THEN
                     v_turn.tally := arvo.rate_count(
-                        v_turn.tally, 1, p_queue.key_rate_period, v_now
+                        v_turn.tally, least(v_rate, 1), p_queue.key_rate_period, v_now
                     );
+                    v_rate := greatest(v_rate - 1, 0);
                 END IF;
             END IF;
         END LOOP;

@@ -7,7 +7,8 @@ SET search_path = pg_catalog, pg_temp
 AS $judge_results$
 -- Fills in where each lease's deliveries stand, and refuses (RV301) or answers "already" what is not
 -- open under the lease named. What ended in a conflict took no effect, also when it is asked about
--- again: "already", with code RV101. The caller holds the leases' locks.
+-- again: "already", with code RV101. What was released, or went back with the rest of its run, runs
+-- elsewhere: any other result of it is refused. The caller holds the leases' locks.
 --
 --   Reads    arvo.lease and arvo.closure, by token
 --   Writes   nothing
@@ -55,6 +56,7 @@ judged AS (
         closed.outcome AS closed_outcome,
         CASE
             WHEN item.verdict IS NOT NULL THEN item.verdict
+            WHEN closed.outcome = 'released' AND item.asked <> 'released' THEN 'refused'
             WHEN closed.outcome NOT IN ('expired', 'cancelled', 'moved') THEN 'already'
             WHEN closed.outcome IS NOT NULL OR held.token IS NULL
                 OR item.delivery <> ALL (held.deliveries) THEN 'refused'

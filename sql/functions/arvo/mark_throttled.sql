@@ -7,7 +7,7 @@ SET search_path = pg_catalog, pg_temp
 AS $mark_throttled$
 -- singleton_for takes one event per key and interval; a further one goes to the next interval when
 -- singleton_next_slot says so and that one is free. The policies short, stately and exclusive have
--- one place per key. Each event that gets in has taken its places.
+-- one place per key, where keys are as in arvo.key_for. Each event that gets in has taken its places.
 --
 --   Reads    arvo.queue, arvo.clock
 --   Writes   arvo.throttle; as arvo.take_place
@@ -35,7 +35,14 @@ BEGIN
         SELECT queue.* INTO STRICT v_queue
         FROM arvo.queue
         WHERE queue.queue = p_items[v_at].queue;
-        v_key := coalesce(p_items[v_at].key, 1);
+        v_key := coalesce(
+            p_items[v_at].key,
+            CASE
+                WHEN v_queue.policy = 'ordered'
+                    THEN nullif(hashtextextended(p_items[v_at].event ->> 'subject', 0), 0)
+            END,
+            1
+        );
         v_for := coalesce(p_options.singleton_for, v_queue.singleton_for);
         IF v_for IS NOT NULL THEN
             v_for := make_interval(secs => extract(epoch FROM v_for)::double precision);
@@ -85,6 +92,17 @@ BEGIN
                 AND throttle.delivery = p_items[v_at].delivery;
             END IF;
         END IF;
+    END LOOP;
+
+    -- A duplicate of one in this very call that was not let in was not let in either.
+    FOR v_at, v_in_the_way IN
+        SELECT later.ordinal, kept_out.first_delivery
+        FROM unnest(p_items) AS later
+        INNER JOIN unnest(p_items) AS kept_out ON kept_out.delivery = later.first_delivery
+        WHERE later.outcome = 'duplicate' AND kept_out.outcome = 'throttled'
+    LOOP
+        p_items[v_at].outcome := 'throttled';
+        p_items[v_at].first_delivery := v_in_the_way;
     END LOOP;
     RETURN p_items;
 END;

@@ -70,7 +70,7 @@ FROM (
     (28, 'warning_queue_size', p_queue.warning_queue_size >= 1, 'use 1 or more'),
     (29, 'max_redrives', p_queue.max_redrives >= 0, 'use 0 or more'),
     (30, 'error_rules',
-     jsonb_typeof(p_queue.error_rules) = 'object' AND NOT EXISTS (
+     coalesce(jsonb_typeof(p_queue.error_rules), 'null') = 'object' AND NOT EXISTS (
          SELECT
          FROM jsonb_each(
              CASE jsonb_typeof(p_queue.error_rules) WHEN 'object' THEN p_queue.error_rules END

@@ -18,8 +18,8 @@ AS $options_with$
 --   Raises   nothing
 SELECT CASE
            WHEN p_start_after IS NULL AND p_priority IS NULL THEN p_options
-           WHEN jsonb_typeof(p_options) <> 'object' THEN p_options
-           ELSE coalesce(p_options, '{}') || jsonb_strip_nulls(jsonb_build_object(
+           WHEN jsonb_typeof(p_options) NOT IN ('object', 'null') THEN p_options
+           ELSE coalesce(nullif(p_options, 'null'), '{}') || jsonb_strip_nulls(jsonb_build_object(
                'start_after', extract(epoch FROM p_start_after), 'priority', p_priority
            ))
        END;

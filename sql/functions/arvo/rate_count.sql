@@ -32,7 +32,7 @@ kept AS (
     SELECT counted.piece, sum(counted.started)::bigint AS started
     FROM counted
     CROSS JOIN present
-    WHERE counted.piece >= present.piece - 20
+    WHERE counted.piece BETWEEN present.piece - 20 AND present.piece + 20
     GROUP BY counted.piece
 )
 

@@ -13,7 +13,8 @@ SET search_path = pg_catalog, pg_temp
 AS $rate_room$
 -- The tally has pairs: the number of a twentieth of the period, and how many started in it. What
 -- counts are this piece and the twenty before it, more than a whole period: so no period, wherever it
--- begins, has more than p_limit. A large number when there is no limit.
+-- begins, has more than p_limit. Pieces far ahead are of a shorter period that the queue had before.
+-- A large number when there is no limit.
 --
 --   Reads    nothing
 --   Writes   nothing
@@ -25,9 +26,10 @@ SELECT CASE
                p_limit - (
                    SELECT coalesce(sum(p_tally[entry.ordinal + 1]), 0)
                    FROM generate_series(1, cardinality(p_tally), 2) AS entry (ordinal)
-                   WHERE p_tally[entry.ordinal] >= floor(
-                       extract(epoch FROM p_now) * 20 / extract(epoch FROM p_period)
-                   ) - 20
+                   CROSS JOIN LATERAL (
+                       SELECT floor(extract(epoch FROM p_now) * 20 / extract(epoch FROM p_period))
+                   ) AS present (piece)
+                   WHERE p_tally[entry.ordinal] BETWEEN present.piece - 20 AND present.piece + 20
                ),
                0
            )::integer

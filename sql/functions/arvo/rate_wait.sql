@@ -17,9 +17,10 @@ SELECT make_interval(secs => greatest(
         (
             SELECT min(p_tally[entry.ordinal])
             FROM generate_series(1, cardinality(p_tally), 2) AS entry (ordinal)
-            WHERE p_tally[entry.ordinal] >= floor(
-                extract(epoch FROM p_now) * 20 / extract(epoch FROM p_period)
-            ) - 20
+            CROSS JOIN LATERAL (
+                SELECT floor(extract(epoch FROM p_now) * 20 / extract(epoch FROM p_period))
+            ) AS present (piece)
+            WHERE p_tally[entry.ordinal] BETWEEN present.piece - 20 AND present.piece + 20
         ) + 21
     ) * extract(epoch FROM p_period) / 20 - extract(epoch FROM p_now),
     0.001

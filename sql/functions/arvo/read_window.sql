@@ -33,7 +33,10 @@ BEGIN
             v_reading.snapshot := coalesce(p_upto, arvo.window_snapshot());
             v_reading.last_xid := '0';
             v_reading.last_delivery := 0;
-            IF p_upto::text = p_head.snapshot::text THEN
+            -- It may be older than a window that was opened while it was on its way.
+            IF p_upto::text = p_head.snapshot::text
+                OR pg_snapshot_xmax(p_upto) < pg_snapshot_xmax(p_head.snapshot)
+            THEN
                 v_reading.batch := '{}';
                 RETURN v_reading;
             END IF;

@@ -14,7 +14,7 @@ AS $take_waiting$
 -- more of it wait: none starves. Nothing is scanned but what is taken.
 --
 --   Reads    arvo.ready by (queue, number), arvo.parked by (queue, key, place), arvo.log by (lane,
---            xid, delivery), arvo.clock
+--            xid, delivery), arvo.tombstone, arvo.clock
 --   Writes   arvo.parked; as arvo.put_turn and arvo.put_off
 --   Locks    nothing; the caller holds the queue's home lane
 --   Raises   nothing
@@ -85,12 +85,19 @@ BEGIN
         AND parked.place = ANY (v_places);
         v_turn.waiting := greatest(v_turn.waiting - v_count, 0);
         v_turn.upto := v_places[v_count];
-        IF v_rate = 0 THEN
+        -- What has been withdrawn will be closed under the lease: it is not put off, nor counted.
+        IF v_rate = 0 AND NOT EXISTS (
+            SELECT
+            FROM arvo.tombstone
+            WHERE tombstone.lane = v_entries[1].lane AND tombstone.delivery = v_entries[1].delivery
+        ) THEN
             v_turn.holder := arvo.put_off(p_queue, v_turn, v_entries[1]);
             v_taking.put_off := v_taking.put_off || v_entries[1].delivery;
         ELSE
             v_turn.active := v_turn.active + v_count;
-            v_turn.tally := arvo.rate_count(v_turn.tally, v_count, p_queue.key_rate_period, v_now);
+            v_turn.tally := arvo.rate_count(
+                v_turn.tally, least(v_rate, v_count), p_queue.key_rate_period, v_now
+            );
             v_taking.taken := v_taking.taken + v_count;
         END IF;
         v_taking.batch := v_taking.batch || v_entries;
