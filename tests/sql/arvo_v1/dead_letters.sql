@@ -6,9 +6,17 @@ SELECT plan(16);
 -- contract --------------------------------------------------------------------------------------
 
 SELECT * FROM pg_temp.contract(
-    'arvo_v1.dead_letters(text,bigint,integer,boolean)',
+    'arvo_v1.dead_letters(text,bigint,integer,boolean,bigint[],text,timestamptz,timestamptz,text,text,jsonpath,text)',
     'SETOF arvo_v1.dead_letter', 'sql', 'stable', true,
-    'arvo_operator'
+    'arvo_operator',
+    ARRAY[
+        'search_path=pg_catalog, pg_temp',
+        'enable_seqscan=off',
+        'enable_bitmapscan=off',
+        'enable_hashjoin=off',
+        'enable_mergejoin=off',
+        'jit=off'
+    ]
 );
 
 -- stories ---------------------------------------------------------------------------------------

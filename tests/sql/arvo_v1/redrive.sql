@@ -6,7 +6,7 @@ SELECT plan(33);
 -- contract --------------------------------------------------------------------------------------
 
 SELECT * FROM pg_temp.contract(
-    'arvo_v1.redrive(text,bigint[],integer,boolean)',
+    'arvo_v1.redrive(text,bigint[],integer,boolean,text,timestamptz,timestamptz,text,text,jsonpath,text,double precision,jsonb,jsonb,text,boolean)',
     'SETOF arvo_v1.redriven', 'plpgsql', 'volatile', true,
     'arvo_operator',
     ARRAY[
