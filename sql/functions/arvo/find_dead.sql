@@ -46,7 +46,7 @@ BEGIN
             WHERE v_by = 'number'
             AND letter.dead = ANY (p_filter.dead)
             AND letter.dead > p_after
-            AND (p_resolved OR letter.resolution IS NULL)
+            AND (p_resolved OR coalesce(letter.resolution, 'open') = 'open')
             AND arvo.dead_fits(letter, p_filter)
             OFFSET 0
         )
@@ -57,7 +57,7 @@ BEGIN
             WHERE v_by = 'subject'
             AND letter.subject_key = hashtextextended(p_filter.subject, 0)
             AND letter.dead > p_after
-            AND (p_resolved OR letter.resolution IS NULL)
+            AND (p_resolved OR coalesce(letter.resolution, 'open') = 'open')
             AND arvo.dead_fits(letter, p_filter)
             OFFSET 0
         )

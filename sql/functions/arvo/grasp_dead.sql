@@ -8,6 +8,7 @@ AS $grasp_dead$
 -- That is: open, not held by somebody else's transaction, and their delivery in a dead-letter queue
 -- (if there is one) in nobody's hands: not claimed yet, or parked behind another. Only the first call of a
 -- transaction may wait for lanes (p_wait): whoever holds a lane may wait for a row locked here.
+-- The rows are had by number: asked as "resolution IS NULL", an index of all open letters would do, too.
 --
 --   Reads    arvo.dead, arvo.lane, arvo.queue, arvo.lease, arvo.parked
 --   Writes   nothing
@@ -30,7 +31,7 @@ BEGIN
                 ON home.queue = queue.queue AND home.priority = queue.priority
             CROSS JOIN LATERAL unnest(ARRAY[dead.dead_letter_lane, home.lane]) AS needed (lane)
             WHERE dead.dead = ANY (p_dead)
-            AND dead.resolution IS NULL
+            AND coalesce(dead.resolution, 'open') = 'open'
             AND needed.lane IS NOT NULL
             ORDER BY needed.lane
         ) AS received;
@@ -45,7 +46,7 @@ BEGIN
             dead.dead_letter_delivery AS delivery
         FROM arvo.dead
         WHERE dead.dead = ANY (p_dead)
-        AND dead.resolution IS NULL
+        AND coalesce(dead.resolution, 'open') = 'open'
         ORDER BY dead.dead
         FOR NO KEY UPDATE SKIP LOCKED
     LOOP
