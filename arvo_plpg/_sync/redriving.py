@@ -42,7 +42,7 @@ class Redriving:
         path: str | None = None,
         text: str | None = None,
     ) -> list[DeadLetter]:
-        """Dead letters, by queue, number, reason, age, type, subject, JSON path or text, in pages."""
+        """Dead letters, by queue, number, reason, age, type, subject, JSON path or text."""
         return self._session.rows(
             DeadLetter,
             "dead_letters",
@@ -84,7 +84,7 @@ class Redriving:
         to: str | None = None,
         force: bool | None = None,
     ) -> list[Redriven]:
-        """Put dead letters back into the queues they failed in or another, edited and spread if asked.
+        """Put dead letters back into the queues they failed in or another; edited, spread if asked.
 
         Args:
             queue: filters, as for all of them; so are ``dead`` and ``reason`` to ``text``.

@@ -6,19 +6,20 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $grasp_dead$
 -- That is: open, not held by somebody else's transaction, and their delivery in a dead-letter queue
--- (if there is one) in nobody's hands: not claimed yet, or parked behind another. Only the first call of a
--- transaction may wait for lanes (p_wait): whoever holds a lane may wait for a row locked here.
--- The rows are had by number: asked as "resolution IS NULL", an index of all open letters would do, too.
+-- (if there is one) in nobody's hands: not claimed yet, or parked behind another. Only the first
+-- call of a statement may wait for lanes (p_wait): whoever holds a lane may wait for a row that is
+-- locked here. The rows are had by number: asked as "resolution IS NULL", they could be had by an
+-- index of all open letters too.
 --
 --   Reads    arvo.dead, arvo.lane, arvo.queue, arvo.lease, arvo.parked
 --   Writes   nothing
---   Locks    lanes of the dead-letter queues, in order (of a gated queue its own lane too); else tried;
+--   Locks    lanes of the dead-letter queues (of a gated one its own too), in order, or else tried;
 --            then arvo.dead rows (those that somebody else holds are skipped)
 --   Raises   nothing
 DECLARE
     v_dead record;
     v_head arvo.lease;
-    v_free bigint[] := '{}';
+    v_free bigint[] := '{}'::bigint[];
 BEGIN
     IF p_wait THEN
         PERFORM pg_advisory_xact_lock(hashtext('arvo'), received.lane)

@@ -1,4 +1,4 @@
--- arvo.read_dead_filter(dead, queue, …, limit, required) — the filter of dead letters that a call asks for, checked.
+-- arvo.read_dead_filter(dead, queue, …, limit, required) — which dead letters a call means.
 CREATE OR REPLACE FUNCTION arvo.read_dead_filter(
     p_dead bigint[],
     p_queue text,
@@ -18,8 +18,8 @@ IMMUTABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $read_dead_filter$
--- An empty text is one that was left out. p_limit is checked only. p_required: whoever moves dead letters
--- must say which.
+-- An empty text is one that was left out. p_limit is checked only. p_required: whoever moves dead
+-- letters must say which.
 --
 --   Reads    nothing
 --   Writes   nothing

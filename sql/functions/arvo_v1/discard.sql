@@ -38,7 +38,7 @@ AS $discard$
 DECLARE
     v_now timestamptz := arvo.clock();
     v_filter arvo.dead_filter;
-    v_after bigint := 0;
+    v_after bigint := 0::bigint;
     v_first boolean := true;
     v_size integer := least(p_limit, 1000);
     v_page bigint[];

@@ -45,8 +45,8 @@ AS $redrive$
 -- somebody has it in hand. A dry run answers what would be done.
 --
 --   Reads    arvo.dead, arvo.queue, arvo.clock, arvo.slot; as arvo.grasp_dead
---   Writes   arvo.dead, arvo.tombstone, arvo.log or arvo.deferred, arvo.operation; arvo.queue, arvo.lane when
---            they are missing
+--   Writes   arvo.dead, arvo.tombstone, arvo.log or arvo.deferred, arvo.operation; arvo.queue,
+--            arvo.lane when they are missing
 --   Locks    as arvo.grasp_dead; as arvo.lane_for
 --   Raises   RV003  nobody has named the queue p_to
 --            RV005  the transaction is not READ COMMITTED
@@ -56,7 +56,7 @@ DECLARE
     v_now timestamptz := arvo.clock();
     v_slot smallint := arvo.slot();
     v_filter arvo.dead_filter;
-    v_after bigint := 0;
+    v_after bigint := 0::bigint;
     v_first boolean := true;
     v_size integer := least(p_limit, 1000);
     v_page bigint[];
@@ -74,7 +74,7 @@ DECLARE
     v_cause jsonb;
     v_done integer := 0;
     v_refused integer := 0;
-    v_woken text[] := '{}';
+    v_woken text[] := '{}'::text[];
 BEGIN
     PERFORM arvo.require_read_committed('redrive');
     PERFORM arvo.require_home();
@@ -283,7 +283,7 @@ arvo_v1.redrive(
     text, bigint[], integer, boolean, text, timestamptz, timestamptz, text, text, jsonpath, text,
     double precision, jsonb, jsonb, text, boolean
 ) IS
-'Puts dead letters back into the queues they failed in or another one, edited and spread if so asked.';
+'Puts dead letters back into the queues they failed in or another; edited, spread if so asked.';
 
 REVOKE ALL ON FUNCTION
 arvo_v1.redrive(

@@ -19,7 +19,9 @@ FROM generate_series(1, %(count)s) AS n
 """
 
 
-def fill(actor: Any, queue: str, count: int, dead_letter: str | None, resolution: str | None) -> None:
+def fill(
+    actor: Any, queue: str, count: int, dead_letter: str | None, resolution: str | None
+) -> None:
     actor.connection.execute(
         FILL,
         {"queue": queue, "count": count, "dead_letter": dead_letter, "resolution": resolution},
@@ -90,7 +92,8 @@ def test_every_way_to_look_for_them_is_by_index(ann):
 
 
 def test_filters_that_no_index_knows_ask_open_letters_of_the_queue_only(ann):
-    statement = "SELECT * FROM arvo_v1.dead_letters('mine', p_path => '$.to == \"mine\"', p_text => 'x7')"
+    filters = "p_path => '$.to == \"mine\"', p_text => 'x7'"
+    statement = f"SELECT * FROM arvo_v1.dead_letters('mine', {filters})"
     scanned, fetched, _ = read(ann, statement)
     assert (scanned, fetched) == (0, MINE)
 
