@@ -66,12 +66,14 @@ BEGIN
                 AND queue.gated
                 AND NOT pg_try_advisory_xact_lock(hashtext('arvo'), home.lane)
             );
-            SELECT head.* INTO STRICT v_head
+            SELECT head.* INTO v_head
             FROM arvo.lease AS head
             WHERE head.lane = v_dead.lane
             ORDER BY head.number DESC
             LIMIT 1;
-            CONTINUE WHEN NOT arvo.is_unclaimed(v_head, v_dead.xid, v_dead.delivery)
+            -- Of a lane that is no more, nobody has anything in hand.
+            CONTINUE WHEN FOUND
+                AND NOT arvo.is_unclaimed(v_head, v_dead.xid, v_dead.delivery)
                 AND NOT EXISTS (SELECT FROM arvo.parked WHERE parked.delivery = v_dead.delivery);
         END IF;
         v_free := v_free || v_dead.dead;

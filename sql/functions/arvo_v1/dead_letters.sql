@@ -57,9 +57,9 @@ FROM arvo.find_dead(
         p_dead, p_queue, p_reason, p_since, p_before, p_event_type, p_subject, p_path, p_text,
         p_limit, false
     ),
-    p_after,
+    coalesce(p_after, 0),
     p_limit,
-    p_resolved
+    coalesce(p_resolved, false)
 ) AS found
 LEFT JOIN LATERAL (
     SELECT dead.resolved_at, dead.resolved_by

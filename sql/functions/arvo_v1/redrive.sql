@@ -142,7 +142,7 @@ BEGIN
                 SELECT queue.max_redrives INTO v_most
                 FROM arvo.queue
                 WHERE queue.name = v_dead.queue;
-                IF v_dead.redrives >= v_most AND NOT p_force THEN
+                IF v_dead.redrives >= v_most AND p_force IS NOT TRUE THEN
                     v_code := 'RV102';
                     v_detail := format(
                         'redriven %s times, max_redrives is %s', v_dead.redrives, v_most

@@ -89,12 +89,9 @@ def test_every_way_to_look_for_them_is_by_index(ann):
         # a redrive finds each, asks for its lane, locks it and reads it
         assert fetched <= 4 * most + 3, statement
         assert blocks < 150 + 20 * most, statement
-
-
-def test_filters_that_no_index_knows_ask_open_letters_of_the_queue_only(ann):
+    # Filters that no index knows ask the open letters of the queue, and no others.
     filters = "p_path => '$.to == \"mine\"', p_text => 'x7'"
-    statement = f"SELECT * FROM arvo_v1.dead_letters('mine', {filters})"
-    scanned, fetched, _ = read(ann, statement)
+    scanned, fetched, _ = read(ann, f"SELECT * FROM arvo_v1.dead_letters('mine', {filters})")
     assert (scanned, fetched) == (0, MINE)
 
 
@@ -121,3 +118,31 @@ def test_letters_that_are_refused_do_not_stop_those_behind_them(actors):
     assert ann.ask("SELECT delivery FROM arvo.dead WHERE resolution IS NOT NULL ORDER BY 1") == [
         (2501,), (2502,), (2503,),
     ]  # fmt: skip
+
+
+def test_attempts_and_replays_are_found_by_index_in_a_long_history(actors):
+    ann = actors()
+    ann.register(retry_limit=0)
+    ann.put("needle")
+    ann.put("later", after="1 day")
+    (taken,) = ann.take()
+    ann.settle({"lease": taken[0], "delivery": taken[1], "outcome": "failed"})
+    for _ in range(5):
+        ann.put_many(1000)
+    while more := ann.take(10_000):
+        ann.complete(*more)
+    ann.connection.execute("ANALYZE")
+
+    for statement, most in (
+        ("SELECT * FROM arvo_v1.dead_letter_attempts((SELECT dead FROM arvo.dead))", 10),
+        ("SELECT arvo_v1.replay('needle')", 10),
+        ("SELECT arvo_v1.replay('later')", 10),
+    ):
+        ann.ask(statement)
+        with ann.connection.transaction():
+            before = ann.fetched()
+            blocks = ann.blocks(statement)
+            after = ann.fetched()
+        assert after[0] - before[0] == 0, statement
+        assert after[1] - before[1] <= most, statement
+        assert blocks < 300, statement

@@ -1,6 +1,6 @@
 -- arvo.grasp_dead(dead, wait): contract, stories.
 BEGIN;
-SELECT plan(17);
+SELECT plan(18);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -67,6 +67,11 @@ SELECT is(pg_temp.grasped(), 'a1 a2 plain', 'what is parked behind another is in
 SELECT is(pg_temp.lanes(), 'morgue/0 morgue/3', 'and the queue''s own lane is held');
 COMMIT AND CHAIN;
 SELECT is(pg_temp.grasped(false), 'a1 a2 plain', 'also without waiting');
+
+COMMIT AND CHAIN;
+DELETE FROM arvo.parked;
+DELETE FROM arvo.lease WHERE lane = (SELECT dead_letter_lane FROM arvo.dead WHERE event_id = 'a1');
+SELECT is(pg_temp.grasped(), 'a1 a2 plain', 'of a lane that is no more, nobody has anything in hand');
 
 SELECT * FROM finish();
 ROLLBACK;

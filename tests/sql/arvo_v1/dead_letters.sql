@@ -45,7 +45,7 @@ SELECT results_eq(
     'everything about them, in the order of their deaths'
 );
 SELECT results_eq(
-    $$ SELECT event_id FROM arvo_v1.dead_letters('a') $$, $$ VALUES ('1'), ('2'), ('4') $$, 'of the queue they failed in'
+    $$ SELECT event_id FROM arvo_v1.dead_letters('a', NULL, p_resolved => NULL) $$, $$ VALUES ('1'), ('2'), ('4') $$, 'of the queue they failed in'
 );
 SELECT results_eq(
     $$ SELECT event_id FROM arvo_v1.dead_letters('morgue') $$, $$ VALUES ('1'), ('2'), ('4') $$, 'of the dead-letter queue that received them'

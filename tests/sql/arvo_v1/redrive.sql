@@ -233,7 +233,7 @@ UPDATE arvo.queue SET max_redrives = 0, key_from = 'data.n' WHERE name = 'd';
 UPDATE arvo.dead SET redrives = 3 WHERE event_id = 'c8';
 COMMIT AND CHAIN;
 SELECT results_eq(
-    $$ SELECT event_id, queue, outcome, code, detail FROM arvo_v1.redrive('c', p_to => 'd') $$,
+    $$ SELECT event_id, queue, outcome, code, detail FROM arvo_v1.redrive('c', p_to => 'd', p_force => NULL) $$,
     $$ VALUES ('c8', 'd', 'refused', 'RV102', 'redriven 3 times, max_redrives is 3') $$, 'often enough'
 );
 SELECT results_eq(
