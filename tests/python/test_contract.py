@@ -45,6 +45,8 @@ JSON_PARAMETERS = {
     "results": Sequence[Mapping[str, Any]],
     "data": Mapping[str, Any],
     "edit": Mapping[str, Any],
+    "options": Mapping[str, Any],
+    "error_rules": Mapping[str, Any],
 }
 ATTRIBUTES = {
     "text": str,

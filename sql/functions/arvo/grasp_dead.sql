@@ -13,7 +13,7 @@ AS $grasp_dead$
 --
 --   Reads    arvo.dead, arvo.lane, arvo.queue, arvo.lease, arvo.parked
 --   Writes   nothing
---   Locks    lanes of the dead-letter queues (of a gated one its own too), in order, or else tried;
+--   Locks    lanes of the dead-letter queues (of a gated one its home lane too), in order, or tried;
 --            then arvo.dead rows (those that somebody else holds are skipped)
 --   Raises   nothing
 DECLARE
@@ -28,9 +28,8 @@ BEGIN
             FROM arvo.dead
             LEFT JOIN arvo.lane ON lane.lane = dead.dead_letter_lane
             LEFT JOIN arvo.queue ON queue.queue = lane.queue AND queue.gated
-            LEFT JOIN arvo.lane AS home
-                ON home.queue = queue.queue AND home.priority = queue.priority
-            CROSS JOIN LATERAL unnest(ARRAY[dead.dead_letter_lane, home.lane]) AS needed (lane)
+            CROSS JOIN LATERAL
+                unnest(ARRAY[dead.dead_letter_lane, arvo.home_lane(queue.queue)]) AS needed (lane)
             WHERE dead.dead = ANY (p_dead)
             AND coalesce(dead.resolution, 'open') = 'open'
             AND needed.lane IS NOT NULL
@@ -60,11 +59,11 @@ BEGIN
                 SELECT
                 FROM arvo.lane
                 INNER JOIN arvo.queue ON queue.queue = lane.queue
-                INNER JOIN arvo.lane AS home
-                    ON home.queue = queue.queue AND home.priority = queue.priority
                 WHERE lane.lane = v_dead.lane
                 AND queue.gated
-                AND NOT pg_try_advisory_xact_lock(hashtext('arvo'), home.lane)
+                AND NOT pg_try_advisory_xact_lock(
+                    hashtext('arvo'), arvo.home_lane(queue.queue)
+                )
             );
             SELECT head.* INTO v_head
             FROM arvo.lease AS head
