@@ -1,6 +1,6 @@
 -- arvo_v1.redrive(queue, dead, limit, dry_run, …): contract, stories, refusals.
 BEGIN;
-SELECT plan(75);
+SELECT plan(83);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -290,6 +290,53 @@ SELECT results_eq(
     $$ VALUES (2, NULL::timestamptz, NULL::text, 'redriven', timestamptz '2030-01-02 00:00:00Z', true, '{"a": 1}'::jsonb) $$,
     'the one before how it was redriven'
 );
+COMMIT AND CHAIN;
+
+-- stories: ordered queues
+
+SET arvo.frozen_clock = '2030-01-03T00:00:00Z';
+DO $$
+BEGIN
+    PERFORM arvo_v1.register_queue('line', p_policy => 'ordered', p_retry_limit => 0);
+    PERFORM arvo_v1.register_queue('vault', p_policy => 'ordered');
+    PERFORM arvo_v1.register_queue('source', p_dead_letter => 'vault');
+    PERFORM arvo_v1.dispatch(pg_temp.event('l' || n, 'line', '{"subject": "k"}')) FROM generate_series(1, 3) AS n;
+    PERFORM arvo_v1.dispatch(pg_temp.event('v' || n, 'source', '{"subject": "k"}')) FROM generate_series(1, 3) AS n;
+END;
+$$;
+COMMIT AND CHAIN;
+SELECT count(*) FROM arvo_v1.settle((SELECT jsonb_agg(pg_temp.result(lease, delivery, 'failed')) FROM arvo_v1.claim('{line}', 1))) \gset
+COMMIT AND CHAIN;
+SELECT is((SELECT event_id FROM arvo_v1.redrive('line')), 'l1', 'the head of a line died and is redriven');
+COMMIT AND CHAIN;
+CREATE TEMPORARY TABLE line AS SELECT * FROM arvo_v1.claim('{line}', 9);
+SELECT is((SELECT array_agg(event ->> 'id' ORDER BY delivery) FROM line), '{l2,l3}', 'those behind it go on');
+COMMIT AND CHAIN;
+SELECT count(*) FROM arvo_v1.settle((SELECT jsonb_agg(pg_temp.result(lease, delivery) ORDER BY delivery) FROM line)) \gset
+COMMIT AND CHAIN;
+SELECT is((SELECT array_agg(event ->> 'id') FROM arvo_v1.claim('{line}', 9)), '{l1}', 'it comes after them: at the end of its line');
+COMMIT AND CHAIN;
+
+SELECT count(*) FROM arvo_v1.settle((
+    SELECT jsonb_agg(pg_temp.result(lease, delivery, 'rejected') ORDER BY delivery) FROM arvo_v1.claim('{source}', 9))) \gset
+COMMIT AND CHAIN;
+CREATE TEMPORARY TABLE vault AS SELECT * FROM arvo_v1.claim('{vault}', 1);
+COMMIT AND CHAIN;
+SELECT is_empty($$ SELECT * FROM arvo_v1.claim('{vault}', 1) $$, 'a consumer has the first of a line in a dead-letter queue; the second is parked behind it');
+COMMIT AND CHAIN;
+SELECT is(
+    (SELECT count(*) FROM arvo.parked INNER JOIN arvo.dead ON dead.dead_letter_delivery = parked.delivery WHERE dead.event_id = 'v2'), 1::bigint,
+    'in a room of its own'
+);
+SELECT results_eq(
+    $$ SELECT event_id, outcome, code FROM arvo_v1.redrive(p_dead => ARRAY[pg_temp.dead('v1'), pg_temp.dead('v2')]) $$,
+    $$ VALUES ('v1', 'refused', 'RV103'), ('v2', 'redriven', NULL) $$, 'what is parked can be redriven'
+);
+COMMIT AND CHAIN;
+SELECT count(*) FROM arvo_v1.settle((SELECT jsonb_agg(pg_temp.result(lease, delivery)) FROM vault)) \gset
+COMMIT AND CHAIN;
+SELECT is((SELECT array_agg(event ->> 'id' ORDER BY ordinality) FROM arvo_v1.claim('{vault}', 9) WITH ORDINALITY), '{v3}', 'the line goes on without it');
+SELECT is_empty('SELECT FROM arvo.tombstone', 'and its tombstone has done its work');
 COMMIT AND CHAIN;
 
 -- refusals --------------------------------------------------------------------------------------
