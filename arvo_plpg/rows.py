@@ -218,16 +218,52 @@ class DeadLetter:
     died_at: datetime
     redrives: int
     resolution: str | None
+    edited: dict[str, Any] | None
+    resolved_at: datetime | None
+    resolved_by: str | None
+    redriven_at: datetime | None
+    redriven_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One delivery on the way to a dead letter; what is not kept any more is None."""
+
+    delivery: int
+    attempt: int | None
+    accepted_at: datetime | None
+    claimed_at: datetime | None
+    settled_at: datetime | None
+    run_time: timedelta | None
+    worker: str | None
+    outcome: str | None
+    error: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """A dead letter that went back into its queue; ``delivery`` is None in a dry run."""
+    """What a redrive did to a dead letter, or in a dry run would do: redriven or refused."""
 
     dead: int
     event_id: str
     delivery: int | None
     queue: str
+    outcome: str
+    code: str | None
+    detail: str | None
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """What a discard did to a dead letter, or in a dry run would do: discarded or refused."""
+
+    dead: int
+    event_id: str
+    queue: str
+    outcome: str
+    code: str | None
+    detail: str | None
 
 
 @dataclass(frozen=True, slots=True)

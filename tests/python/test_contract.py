@@ -35,12 +35,16 @@ PARAMETERS = {
     "bigint[]": Sequence[int],
     "boolean": bool,
     "interval": timedelta,
+    "timestamp with time zone": datetime,
+    "double precision": float,
+    "jsonpath": str,
 }
 JSON_PARAMETERS = {
     "event": arvo_plpg.ArvoEvent,
     "events": Sequence[arvo_plpg.ArvoEvent],
     "results": Sequence[Mapping[str, Any]],
     "data": Mapping[str, Any],
+    "edit": Mapping[str, Any],
     "options": Mapping[str, Any],
     "error_rules": Mapping[str, Any],
 }
@@ -98,7 +102,8 @@ def hints(function):
     import psycopg
 
     known = {name: getattr(rows, name) for name in vars(rows)} | {
-        "Mapping": Mapping, "Sequence": Sequence, "timedelta": timedelta, "Any": Any,
+        "Mapping": Mapping, "Sequence": Sequence, "timedelta": timedelta, "datetime": datetime,
+        "Any": Any,
         "ArvoEvent": arvo_plpg.ArvoEvent, "AsyncConnection": psycopg.AsyncConnection,
         "Connection": psycopg.Connection,
     }  # fmt: skip

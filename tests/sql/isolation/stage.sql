@@ -148,7 +148,7 @@ story AS MATERIALIZED (SELECT * FROM stage.story),
 successor AS MATERIALIZED (
     SELECT (story.cause ->> 'delivery')::bigint AS delivery, count(*) AS times
     FROM story
-    WHERE story.cause ->> 'outcome' NOT IN ('dead', 'redriven')
+    WHERE story.cause ->> 'outcome' NOT IN ('dead', 'redriven', 'replayed')
     GROUP BY 1
 )
 SELECT format('delivery %s was leased %s times', held.delivery, count(*))
