@@ -1,0 +1,4 @@
+DROP TYPE arvo_v1.fire;
+DROP TYPE arvo_v1.schedule;
+DROP TABLE arvo.schedule;
+DROP TYPE arvo.cron;
