@@ -32,7 +32,7 @@ BEGIN
     END;
     v_field := regexp_split_to_array(v_text, '\s+');
     IF cardinality(v_field) = 5 THEN
-        v_field := '0' || v_field;
+        v_field := ARRAY['0'] || v_field;
     END IF;
     v_remedy := CASE
         WHEN v_text IS NULL OR v_text = '' THEN
