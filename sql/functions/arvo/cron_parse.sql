@@ -48,7 +48,7 @@ BEGIN
         RAISE EXCEPTION 'argument is not valid'
         USING ERRCODE = 'RV006',
               COLUMN = 'cron',
-              DETAIL = format('cron: %s', left(to_json(p_cron)::text, 80)),
+              DETAIL = format('cron: %s', left(coalesce(to_json(p_cron)::text, 'null'), 80)),
               HINT = v_remedy;
     END IF;
     RETURN (

@@ -28,7 +28,7 @@ BEGIN
     RAISE EXCEPTION 'argument is not valid'
     USING ERRCODE = 'RV006',
           COLUMN = 'time_zone',
-          DETAIL = format('time_zone: %s', left(to_json(p_time_zone)::text, 80)),
+          DETAIL = format('time_zone: %s', left(coalesce(to_json(p_time_zone)::text, 'null'), 80)),
           HINT = format('Use a name of pg_timezone_names as it is written there, such as %s.',
                         coalesce(v_meant, 'Europe/Berlin'));
 END;
