@@ -18,8 +18,8 @@ AS $clock_change$
 --   Locks    nothing
 --   Raises   22023  the zone is not known
 DECLARE
-    v_low bigint := floor(extract(epoch FROM p_from));
-    v_high bigint := ceil(extract(epoch FROM p_until));
+    v_low bigint := floor(extract(epoch FROM p_from))::bigint;
+    v_high bigint := ceil(extract(epoch FROM p_until))::bigint;
     v_middle bigint;
     v_at timestamptz := to_timestamp(v_low);
     v_before interval := (v_at AT TIME ZONE p_time_zone) - (v_at AT TIME ZONE 'UTC');

@@ -21,7 +21,7 @@ AS $cron_field$
 --   Locks    nothing
 --   Raises   RV006  the field is not valid
 DECLARE
-    v_values bit varying := repeat('0', p_high - p_low + 1);
+    v_values bit varying := repeat('0', p_high - p_low + 1)::bit varying;
     v_last integer := p_high;
     v_item text;
     v_part text[];

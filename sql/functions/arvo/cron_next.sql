@@ -48,19 +48,18 @@ BEGIN
         v_local := arvo.clock_change(p_time_zone, p_after, v_moment) AT TIME ZONE p_time_zone;
     END IF;
 
-    LOOP
-        v_local := arvo.cron_match(p_cron, v_local, v_until);
-        IF v_local IS NULL THEN
-            RETURN NULL;
-        END IF;
+    v_local := arvo.cron_match(p_cron, v_local, v_until);
+    WHILE v_local IS NOT NULL LOOP
         v_moment := v_local AT TIME ZONE p_time_zone;
         IF v_moment AT TIME ZONE p_time_zone <> v_local THEN
             v_change := arvo.clock_change(p_time_zone, v_moment - interval '1 day', v_moment);
             IF p_gap = 'shift' AND v_change > p_after THEN
                 RETURN v_change;
             END IF;
-            v_local := greatest(
-                v_change AT TIME ZONE p_time_zone, v_local + interval '1 second'
+            v_local := arvo.cron_match(
+                p_cron,
+                greatest(v_change AT TIME ZONE p_time_zone, v_local + interval '1 second'),
+                v_until
             );
             CONTINUE;
         END IF;
@@ -74,15 +73,18 @@ BEGIN
                 END IF;
                 -- The clocks have been put back already: go on where local times are new again.
                 v_change := arvo.clock_change(p_time_zone, v_first, v_moment);
-                v_local := (v_change AT TIME ZONE 'UTC') + v_before;
+                v_local := arvo.cron_match(
+                    p_cron, (v_change AT TIME ZONE 'UTC') + v_before, v_until
+                );
                 CONTINUE;
             END IF;
         END IF;
         IF v_moment > p_after THEN
             RETURN v_moment;
         END IF;
-        v_local := v_local + interval '1 second';
+        v_local := arvo.cron_match(p_cron, v_local + interval '1 second', v_until);
     END LOOP;
+    RETURN NULL;
 END;
 $cron_next$;
 

@@ -11,6 +11,7 @@ SET search_path = pg_catalog, pg_temp
 AS $fire_event$
 -- The schedule's event, and what a fire adds, all of it in plain sight:
 --   id              schedule/NAME/KEY/TIME: the same fire is the same event, whoever dispatches it
+--   to              the schedule's, else its type, as a client's factory has it
 --   subject         the schedule's, with {firetime} replaced; without one, a new workflow
 --   schedulename, schedulekey (when there is one), firetime: extensions, text
 --   missedfrom      extension, only when fires before this one were left out: the first of those
@@ -38,6 +39,7 @@ BEGIN
                 v_event ->> 'dataschema'
             )
         ),
+        'to', coalesce(v_event ->> 'to', v_event ->> 'type'),
         'schedulename', p_schedule.name,
         'schedulekey', nullif(p_schedule.key, ''),
         'firetime', v_time,

@@ -27,11 +27,11 @@ DECLARE
     v_in_time timestamptz := p_now - p_schedule.grace;
     v_last timestamptz;
     v_resume timestamptz;
-    v_times timestamptz[] := '{}';
+    v_times timestamptz[] := ARRAY[]::timestamptz[];
     v_missed_from timestamptz;
     v_missed_to timestamptz;
     v_marked timestamptz;
-    v_events jsonb[] := '{}';
+    v_events jsonb[] := ARRAY[]::jsonb[];
     v_fault text;
     v_accepted arvo_v1.dispatched[];
     v_appended integer;

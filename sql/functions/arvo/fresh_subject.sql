@@ -25,8 +25,8 @@ AS $fresh_subject$
 DECLARE
     v_text bytea;
     v_size integer;
-    v_low bigint := 1;
-    v_high bigint := 0;
+    v_low bigint := 1::bigint;
+    v_high bigint := 0::bigint;
 BEGIN
     IF p_source !~ '^[a-z0-9]+(\.[a-z0-9]+)+\.[a-z0-9]+$' THEN
         RETURN p_id;

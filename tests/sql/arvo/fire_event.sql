@@ -27,13 +27,13 @@ $$;
 SET timezone = 'Asia/Tokyo';
 SELECT is(
     pg_temp.fire('', '{"type": "com.test.report", "source": "/clock", "subject": "daily", "data": {"a": 1}}'),
-    '{"id": "schedule/report//2030-01-01T07:00:00Z", "type": "com.test.report", "source": "/clock", "subject": "daily",
+    '{"id": "schedule/report//2030-01-01T07:00:00Z", "to": "com.test.report", "type": "com.test.report", "source": "/clock", "subject": "daily",
       "data": {"a": 1}, "schedulename": "report", "firetime": "2030-01-01T07:00:00Z"}',
     'the event, its id, and where it comes from; times in UTC'
 );
 SELECT is(
     pg_temp.fire('eu', '{"type": "com.test.report", "source": "/clock", "subject": "daily", "data": {}}', '2029-12-31 09:00+02'),
-    '{"id": "schedule/report/eu/2030-01-01T07:00:00Z", "type": "com.test.report", "source": "/clock", "subject": "daily",
+    '{"id": "schedule/report/eu/2030-01-01T07:00:00Z", "to": "com.test.report", "type": "com.test.report", "source": "/clock", "subject": "daily",
       "data": {}, "schedulename": "report", "schedulekey": "eu", "firetime": "2030-01-01T07:00:00Z",
       "missedfrom": "2029-12-31T07:00:00Z"}',
     'with its key, and since when fires were left out'
@@ -57,7 +57,11 @@ SELECT is(
     pg_temp.fire('', '{"type": "com.test.report", "source": "/clock", "to": null, "data": {"a": null}}')
         #> '{data}', '{"a": null}', 'its data is not touched'
 );
-SELECT ok(pg_temp.fire('', '{"type": "com.test.report", "source": "/clock", "to": null}') ? 'to', 'nor is what is null');
+SELECT is(
+    pg_temp.fire('', '{"type": "com.test.report", "source": "/clock", "to": "com.test.sink", "domain": null}') - 'subject',
+    '{"id": "schedule/report//2030-01-01T07:00:00Z", "to": "com.test.sink", "type": "com.test.report", "source": "/clock", "domain": null,
+      "schedulename": "report", "firetime": "2030-01-01T07:00:00Z"}', 'nor is its destination, nor what is null'
+);
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- arvo.fire_schedules(): contract, stories.
 BEGIN;
-SELECT plan(39);
+SELECT plan(37);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
