@@ -111,6 +111,21 @@ COMMENT ON COLUMN arvo.schedule.changed_at IS 'When it was changed last.';
 COMMENT ON COLUMN arvo.schedule.changed_by IS 'By which login role.';
 CREATE INDEX schedule_next_idx ON arvo.schedule (next_at) WHERE next_at IS NOT NULL;
 
+CREATE TABLE arvo.fire_pass (
+    number bigint GENERATED ALWAYS AS IDENTITY,
+    done_to timestamptz NOT NULL,
+    swept_at timestamptz NOT NULL,
+    CONSTRAINT fire_pass_number_pkey PRIMARY KEY (number)
+);
+COMMENT ON TABLE arvo.fire_pass IS
+'How far schedules have been fired; the newest row counts. Who looks for due fires begins there, and not among the dead versions of rows that have fired.';
+COMMENT ON COLUMN arvo.fire_pass.number IS 'Order.';
+COMMENT ON COLUMN arvo.fire_pass.done_to IS
+'Nothing that was to be seen is due up to this time.';
+COMMENT ON COLUMN arvo.fire_pass.swept_at IS
+'When somebody looked before that time as well, for what was committed late.';
+INSERT INTO arvo.fire_pass (done_to, swept_at) VALUES ('-infinity', '-infinity');
+
 CREATE TYPE arvo_v1.schedule AS (
     name text,
     key text,

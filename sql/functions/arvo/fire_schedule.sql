@@ -1,11 +1,15 @@
--- arvo.fire_schedule(schedule, now) — dispatch what one schedule has due, and move it on.
-CREATE OR REPLACE FUNCTION arvo.fire_schedule(p_schedule arvo.schedule, p_now timestamptz)
+-- arvo.fire_schedule(schedule, row, now) — dispatch what one schedule has due, and move it on.
+CREATE OR REPLACE FUNCTION arvo.fire_schedule(
+    p_schedule arvo.schedule,
+    p_row tid,
+    p_now timestamptz
+)
 RETURNS integer
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $fire_schedule$
--- The caller holds the schedule's row, just read and due. Fires that are not older than grace are
+-- The caller holds the schedule's row, p_row, just read and due. Fires that are not older than grace are
 -- dispatched, each of them. Older ones are missed:
 --   skip   none is dispatched
 --   one    the last of them, unless a fire that is in time follows at once
@@ -38,7 +42,7 @@ DECLARE
 BEGIN
     IF NOT arvo.is_time_zone(v_zone) THEN
         PERFORM arvo.fail_schedule(
-            p_schedule, NULL, 'RV006', 'time zone is not known any more', v_zone
+            p_schedule, p_row, NULL, 'RV006', 'time zone is not known any more', v_zone
         );
         RETURN 0;
     END IF;
@@ -94,7 +98,7 @@ BEGIN
         v_fault := arvo.event_fault(v_events[v_place]);
         IF v_fault IS NOT NULL THEN
             PERFORM arvo.fail_schedule(
-                p_schedule, v_next, 'RV001', 'event is not valid', v_fault
+                p_schedule, p_row, v_next, 'RV001', 'event is not valid', v_fault
             );
             RETURN 0;
         END IF;
@@ -130,12 +134,12 @@ BEGIN
         missed_from = coalesce(v_missed_from, schedule.missed_from),
         missed_to = coalesce(v_missed_to, schedule.missed_to),
         error = NULL
-    WHERE schedule.schedule = p_schedule.schedule;
+    WHERE schedule.ctid = p_row;
     RETURN v_appended;
 END;
 $fire_schedule$;
 
-COMMENT ON FUNCTION arvo.fire_schedule(arvo.schedule, timestamptz) IS
+COMMENT ON FUNCTION arvo.fire_schedule(arvo.schedule, tid, timestamptz) IS
 'Dispatches the due fires of one schedule and moves it on; returns how many.';
 
-REVOKE ALL ON FUNCTION arvo.fire_schedule(arvo.schedule, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION arvo.fire_schedule(arvo.schedule, tid, timestamptz) FROM PUBLIC;

@@ -1,4 +1,4 @@
--- arvo.fire_schedule(schedule, now): contract, stories.
+-- arvo.fire_schedule(schedule, row, now): contract, stories.
 BEGIN;
 SELECT plan(41);
 \ir ../given.psql
@@ -6,7 +6,7 @@ SELECT plan(41);
 -- contract --------------------------------------------------------------------------------------
 
 SELECT * FROM pg_temp.contract(
-    'arvo.fire_schedule(arvo.schedule,timestamptz)',
+    'arvo.fire_schedule(arvo.schedule,tid,timestamptz)',
     'integer', 'plpgsql', 'volatile', false,
     'nobody'
 );
@@ -23,7 +23,7 @@ LANGUAGE sql AS $$
     )
 $$;
 CREATE FUNCTION pg_temp.fire(p_name text, p_now timestamptz) RETURNS integer
-LANGUAGE sql AS $$ SELECT arvo.fire_schedule(known, p_now) FROM arvo.schedule AS known WHERE known.name = p_name $$;
+LANGUAGE sql AS $$ SELECT arvo.fire_schedule(known, known.ctid, p_now) FROM arvo.schedule AS known WHERE known.name = p_name $$;
 -- What it has dispatched: day and hour, and in brackets since when fires were left out before it.
 CREATE FUNCTION pg_temp.fired(p_name text) RETURNS text
 LANGUAGE sql AS $$

@@ -7,7 +7,7 @@ SELECT plan(11);
 
 SELECT * FROM pg_temp.contract(
     'arvo.next_fire()',
-    'timestamp with time zone', 'sql', 'stable', false,
+    'timestamp with time zone', 'sql', 'volatile', false,
     'nobody',
     ARRAY[
         'search_path=pg_catalog, pg_temp',
