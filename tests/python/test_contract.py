@@ -43,6 +43,7 @@ JSON_PARAMETERS = {
     "results": Sequence[Mapping[str, Any]],
     "data": Mapping[str, Any],
     "options": Mapping[str, Any],
+    "error_rules": Mapping[str, Any],
 }
 TEMPLATES = {"schedule"}  # functions whose event is not whole yet: a mapping
 ATTRIBUTES = {

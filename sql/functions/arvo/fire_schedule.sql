@@ -106,7 +106,7 @@ BEGIN
 
     IF cardinality(v_events) > 0 THEN
         SELECT array_agg(accepted ORDER BY accepted.ordinal) INTO v_accepted
-        FROM arvo.append(v_events) AS accepted;
+        FROM arvo.append(v_events, p_schedule.options) AS accepted;
         -- Nobody is there to be told that a policy of the queue did not let an event in.
         INSERT INTO arvo.omission (
             at, queue, outcome, first_delivery, event_id, subject_key, event_key, event

@@ -24,7 +24,7 @@ AS $schedule$
 -- time zone, gap or overlap begins anew: the next fire is the first after now.
 --
 -- p_cron: arvo.cron_parse says what it may be. p_event is the event without id and time; arvo.fire_event
--- says what each fire adds. p_missed, p_missed_limit and p_grace: see arvo.fire_schedule. p_gap and
+-- says what each fire adds. p_options are those of its dispatch, see arvo.read_options. p_missed, p_missed_limit and p_grace: see arvo.fire_schedule. p_gap and
 -- p_overlap are for the two nights of a clock change; arvo.cron_rules has their defaults. Fires
 -- are dispatched by claims and by maintain(); workers that wait know when the next one is due.
 --
@@ -32,7 +32,7 @@ AS $schedule$
 --   Writes   arvo.schedule, arvo.operation; arvo.queue, arvo.lane when they are missing
 --   Locks    arvo.schedule row of the name and key; as arvo.lane_for
 --   Raises   RV001  the event is not valid
---            RV002  an option is not valid
+--            RV002  an option is not valid, as arvo.read_options and arvo.lane_for
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  an argument is not valid
 DECLARE
@@ -47,6 +47,8 @@ DECLARE
     v_anew boolean;
     v_stopped boolean;
     v_queue text;
+    v_priority integer;
+    v_options jsonb := nullif(nullif(p_options, '{}'), 'null');
     v_fault text;
     v_change text;
 BEGIN
@@ -75,13 +77,7 @@ BEGIN
               HINT = format('For %s %s.', v_argument, v_rule);
     END IF;
     PERFORM arvo.require_time_zone(p_time_zone);
-    IF p_options IS NOT NULL AND p_options <> '{}' THEN
-        RAISE EXCEPTION 'option is not valid'
-        USING ERRCODE = 'RV002',
-              COLUMN = 'options',
-              DETAIL = format('options: %s', left(p_options::text, 80)),
-              HINT = 'Options of the dispatch are not supported yet: set those of the queue.';
-    END IF;
+    v_priority := (arvo.read_options(p_options)).priority;
 
     v_after.name := p_name;
     v_after.key := p_key;
@@ -122,13 +118,13 @@ BEGIN
 
     LOOP
         INSERT INTO arvo.schedule (
-            name, key, cron, fields, time_zone, event, missed, missed_limit, grace, gap, overlap,
-            next_at, created_at, created_by, changed_at, changed_by
+            name, key, cron, fields, time_zone, event, options, missed, missed_limit, grace, gap,
+            overlap, next_at, created_at, created_by, changed_at, changed_by
         )
         VALUES (
-            p_name, p_key, p_cron, v_after.fields, p_time_zone, p_event, p_missed, p_missed_limit,
-            p_grace, v_rules[1], v_rules[2], v_after.next_at, v_now, session_user, v_now,
-            session_user
+            p_name, p_key, p_cron, v_after.fields, p_time_zone, p_event, v_options, p_missed,
+            p_missed_limit, p_grace, v_rules[1], v_rules[2], v_after.next_at, v_now, session_user,
+            v_now, session_user
         )
         ON CONFLICT (name, key) DO NOTHING
         RETURNING schedule.* INTO v_stored;
@@ -152,7 +148,7 @@ BEGIN
             fields = v_after.fields,
             time_zone = p_time_zone,
             event = p_event,
-            options = NULL,
+            options = v_options,
             missed = p_missed,
             missed_limit = p_missed_limit,
             grace = p_grace,
@@ -183,7 +179,7 @@ BEGIN
     v_queue := coalesce(
         'arvo.domain.' || (p_event ->> 'domain'), p_event ->> 'to', p_event ->> 'type'
     );
-    PERFORM arvo.lane_for(v_queue);
+    PERFORM arvo.lane_for(v_queue, v_priority);
     IF v_change <> 'unchanged' THEN
         IF v_change <> 'created' THEN
             UPDATE arvo.schedule

@@ -109,7 +109,7 @@ def test_the_checksum_is_that_of_zlib(broker, connection):
         (InvalidArgument, "time_zone", {"time_zone": "Mars/Olympus"}),
         (InvalidArgument, "missed", {"missed": "maybe"}),
         (InvalidEventError, "id", {"event": {**TICK, "id": "1"}}),
-        (InvalidOption, "options", {"options": {"priority": 1}}),
+        (InvalidOption, "prio", {"options": {"prio": 1}}),
     ],
 )
 def test_refusals_name_the_field_and_the_remedy(broker, error, field, arguments):

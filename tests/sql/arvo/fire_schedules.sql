@@ -1,6 +1,6 @@
 -- arvo.fire_schedules(): contract, stories.
 BEGIN;
-SELECT plan(37);
+SELECT plan(41);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -156,8 +156,27 @@ SELECT is(
     (SELECT count(DISTINCT event ->> 'id') FROM arvo.log WHERE event ->> 'schedulename' = 'many'), 120::bigint, 'each once'
 );
 
--- a queue's policy
-SELECT is((SELECT count(*) FROM arvo.omission), 0::bigint, 'nothing was left out by a policy of its queue');
+-- stories: a fire that comes again all the same, here by hand, is the same event
+
+SELECT is((SELECT count(*) FROM arvo.omission), 0::bigint, 'nothing was left out so far');
+SELECT delivery AS first FROM arvo.log WHERE event ->> 'id' = 'schedule/many/7/2030-01-05T11:00:00Z' \gset
+UPDATE arvo.schedule SET next_at = last_at WHERE name = 'many' AND key = '7';
+COMMIT AND CHAIN;
+SET arvo.frozen_clock = '2030-01-05T11:00:30Z';
+SELECT is(arvo.fire_schedules(), 1, 'it is dispatched again');
+SELECT results_eq(
+    $$ SELECT last_outcome, last_delivery, next_at FROM arvo.schedule WHERE name = 'many' AND key = '7' $$,
+    format($$ VALUES ('duplicate', %s::bigint, timestamptz '2030-01-06 11:00Z') $$, :first), 'and found to be a duplicate of the first'
+);
+SELECT results_eq(
+    'SELECT at, queue, outcome, first_delivery, event_id, event ->> $$id$$ FROM arvo.omission',
+    format($$ VALUES (timestamptz '2030-01-05 11:00:30Z', 'com.test.sink', 'duplicate', %s::bigint, 'schedule/many/7/2030-01-05T11:00:00Z',
+                      'schedule/many/7/2030-01-05T11:00:00Z') $$, :first),
+    'which is written down, for nobody was there to be told'
+);
+SELECT is(
+    (SELECT count(*) FROM arvo.log WHERE event ->> 'id' = 'schedule/many/7/2030-01-05T11:00:00Z'), 1::bigint, 'it was delivered once'
+);
 
 SELECT * FROM finish();
 ROLLBACK;
