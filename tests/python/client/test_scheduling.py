@@ -118,3 +118,19 @@ def test_refusals_name_the_field_and_the_remedy(broker, error, field, arguments)
         broker.schedule("tick", given.pop("cron"), given.pop("event"), **given)
     assert caught.value.field == field
     assert caught.value.hint
+
+
+def test_a_worker_claims_what_the_clock_has_dispatched(broker, connection, frozen):
+    broker.register_queue("com.test.tick")
+    broker.schedule("tick", "@hourly", TICK, options={"priority": 5})
+    (idle,) = broker.work(queues=["com.test.tick"])
+    assert (idle.kind, idle.wait) == ("idle", timedelta(hours=1))
+    frozen(connection, "2030-01-01T01:00:00Z")
+    (fired_now,) = broker.work(queues=["com.test.tick"])  # fires; the next call can claim it
+    assert (fired_now.kind, fired_now.wait) == ("idle", timedelta(0))
+    (claimed,) = broker.work(queues=["com.test.tick"])
+    assert claimed.event["firetime"] == "2030-01-01T01:00:00Z"
+    done = {"lease": claimed.lease, "delivery": claimed.delivery, "outcome": "completed"}
+    (idle,) = broker.work([done], ["com.test.tick"])
+    assert idle.wait == timedelta(hours=1)
+    assert broker.schedules()[0].last_outcome == "queued"
