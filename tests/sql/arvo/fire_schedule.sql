@@ -15,6 +15,9 @@ SELECT * FROM pg_temp.contract(
 
 SET arvo.frozen_clock = '2030-01-01T00:00:00Z';
 SET timezone = 'UTC';
+-- as arvo.fire_schedules pins them
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
 -- Makes a schedule that fires at each full hour from 2030-01-01 01:00Z on.
 CREATE FUNCTION pg_temp.hourly(p_name text, p_missed text, p_limit integer DEFAULT 100) RETURNS void
 LANGUAGE sql AS $$
