@@ -277,7 +277,8 @@ CREATE FUNCTION stage.clear() RETURNS void
 LANGUAGE sql VOLATILE AS $$
 TRUNCATE stage.held, arvo.log, arvo.lease, arvo.closure, arvo.deferred, arvo.promotion, arvo.dead,
          arvo.tombstone, arvo.state, arvo.state_lock, arvo.lineage, arvo.lane, arvo.queue,
-         arvo.schedule, arvo.fire_pass, arvo.operation, arvo.omission;
+         arvo.turn, arvo.parked, arvo.ready, arvo.singleton, arvo.throttle, arvo.event_key,
+         arvo.omission, arvo.registration, arvo.schedule, arvo.fire_pass, arvo.operation;
 INSERT INTO arvo.fire_pass (done_to, swept_at) VALUES ('-infinity', '-infinity');
 INSERT INTO arvo.promotion (number, due, delivery, snapshot, promoted, at)
 VALUES (0, '-infinity', 0, '1:1:', 0, clock_timestamp());
