@@ -293,3 +293,49 @@ class Maintained:
 
     task: str
     touched: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule; ``change`` says what a call did to it, None in a list.
+
+    ``next_at`` is None while it is paused, or when an error has stopped it.
+    """
+
+    name: str
+    key: str
+    change: str | None
+    cron: str
+    time_zone: str
+    event: dict[str, Any]
+    options: dict[str, Any] | None
+    missed: str
+    missed_limit: int
+    grace: timedelta
+    gap: str
+    overlap: str
+    paused_at: datetime | None
+    paused_by: str | None
+    next_at: datetime | None
+    last_at: datetime | None
+    last_delivery: int | None
+    last_outcome: str | None
+    fires: int
+    missed_from: datetime | None
+    missed_to: datetime | None
+    error: dict[str, Any] | None
+    error_at: datetime | None
+    failures: int
+    created_at: datetime
+    created_by: str
+    changed_at: datetime
+    changed_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """One time at which a cron text fires, and what the clocks of its zone show then."""
+
+    fire_at: datetime
+    local_time: str
+    utc_offset: timedelta

@@ -36,6 +36,7 @@ DECLARE
     v_name text;
     v_items arvo.arrival[];
     v_given integer[];
+    v_numbers bigint[];
     v_unheard arvo_v1.dispatched[];
     v_deduplicating boolean;
     v_throttling boolean;
@@ -110,6 +111,12 @@ BEGIN
         END IF;
     END IF;
 
+    -- In order, whatever the plan of the join below.
+    v_numbers := ARRAY(
+        SELECT nextval('arvo.delivery_number'::regclass)
+        FROM generate_series(1, cardinality(v_names))
+    );
+
     PERFORM arvo.lane_for(missing.name, v_options.priority)
     FROM (
         SELECT DISTINCT named.name
@@ -144,7 +151,7 @@ BEGIN
                     END
                 ),
                 coalesce(v_options.start_after, queue.start_after),
-                nextval('arvo.delivery_number'::regclass),
+                v_numbers[item.ordinal],
                 NULL,
                 NULL,
                 coalesce(v_given[item.ordinal], item.ordinal),
