@@ -51,6 +51,7 @@ BEGIN
             INNER JOIN arvo.lane ON lane.queue = queue.queue
             WHERE queue.name = named.name
             AND lane.priority = coalesce(p_priority, queue.priority)
+            AND NOT lane.retired
         )
         ORDER BY named.name
     ) AS missing;
@@ -79,10 +80,10 @@ BEGIN
         FROM unnest(p_events, v_names) WITH ORDINALITY AS item (event, name, ordinal)
         INNER JOIN arvo.queue ON queue.name = item.name
         INNER JOIN arvo.lane AS own
-            ON own.queue = queue.queue AND own.priority = queue.priority
+            ON own.queue = queue.queue AND own.priority = queue.priority AND NOT own.retired
         -- missing only while somebody else is making it: see arvo.lane_for
         LEFT JOIN arvo.lane AS asked
-            ON asked.queue = queue.queue AND asked.priority = p_priority
+            ON asked.queue = queue.queue AND asked.priority = p_priority AND NOT asked.retired
         ORDER BY item.ordinal
     ),
 

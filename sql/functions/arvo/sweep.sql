@@ -1,5 +1,9 @@
--- arvo.sweep(head, most) — take back what expired leases of a lane still hold.
-CREATE OR REPLACE FUNCTION arvo.sweep(p_head arvo.lease, p_most integer)
+-- arvo.sweep(head, most, all) — take back what expired leases of a lane still hold.
+CREATE OR REPLACE FUNCTION arvo.sweep(
+    p_head arvo.lease,
+    p_most integer,
+    p_all boolean DEFAULT false
+)
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
@@ -8,7 +12,8 @@ AS $sweep$
 -- p_head is the newest row of the lane; its caller holds the lane. Reads at most p_most rows of the
 -- ledger, by their number: looking by expiry would walk every live lease behind the last expired
 -- one. An expired lease that somebody is settling or extending at this moment is left to the next
--- sweep. Returns the new lower bound: no older row holds an open delivery.
+-- sweep. p_all takes back the others as well: for arvo_v1.rebase, when nobody can be settling. Returns
+-- the new lower bound: no older row holds an open delivery.
 --
 --   Reads    arvo.lease, arvo.closure, arvo.clock
 --   Writes   arvo.closure; as arvo.give_back
@@ -27,7 +32,7 @@ BEGIN
     WHERE expired.lane = p_head.lane
     AND expired.number >= p_head.open_from
     AND expired.number < p_head.open_from + p_most
-    AND expired.expires_at <= v_now;
+    AND (p_all OR expired.expires_at <= v_now);
 
     FOR v_lease IN
         SELECT
@@ -51,7 +56,7 @@ BEGIN
         )
         ORDER BY expired.number
     LOOP
-        IF NOT pg_try_advisory_xact_lock(arvo.lease_key(v_lease.token)) THEN
+        IF NOT p_all AND NOT pg_try_advisory_xact_lock(arvo.lease_key(v_lease.token)) THEN
             v_blocked := coalesce(v_blocked, v_lease.number);
             CONTINUE;
         END IF;
@@ -85,7 +90,7 @@ BEGIN
 END;
 $sweep$;
 
-COMMENT ON FUNCTION arvo.sweep(arvo.lease, integer) IS
+COMMENT ON FUNCTION arvo.sweep(arvo.lease, integer, boolean) IS
 'Takes back the open deliveries of a lane''s expired leases; returns the new lower bound.';
 
-REVOKE ALL ON FUNCTION arvo.sweep(arvo.lease, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION arvo.sweep(arvo.lease, integer, boolean) FROM PUBLIC;

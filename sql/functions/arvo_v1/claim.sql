@@ -95,7 +95,7 @@ BEGIN
             FROM arvo.queue
             WHERE asked.name LIKE '%*' AND starts_with(queue.name, left(asked.name, -1))
         ) AS named
-        INNER JOIN arvo.lane ON lane.queue = named.queue
+        INNER JOIN arvo.lane ON lane.queue = named.queue AND NOT lane.retired
         ORDER BY
             (asked.position + v_start) % cardinality(p_queues),
             lane.priority DESC,

@@ -1,0 +1,241 @@
+"""A dump of a busy database goes on in another cluster: nothing is lost, nothing is doubled."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from arvo_plpg import embedded
+from arvo_plpg.schema import migrate
+
+START = "2030-01-01T00:00:00Z"
+LATER = "2030-01-02T00:00:00Z"
+
+
+def event(event_id: str, to: str) -> dict[str, Any]:
+    return {
+        "id": event_id,
+        "source": "test",
+        "type": "com.test.happened",
+        "subject": f"subject of {event_id}",
+        "to": to,
+        "data": {"id": event_id},
+    }
+
+
+class Session:
+    """One session on some database, with a stopped clock."""
+
+    def __init__(self, dsn: str, moment: str = START) -> None:
+        self.connection = psycopg.connect(dsn, autocommit=True)
+        self.freeze(moment)
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def ask(self, statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        return self.connection.execute(statement, arguments).fetchall()
+
+    def do(self, statement: str, *arguments: Any) -> None:
+        self.connection.execute(statement, arguments)
+
+    def freeze(self, moment: str) -> None:
+        self.ask("SELECT set_config('arvo.frozen_clock', %s, false)", moment)
+
+    def put(self, to: str, *ids: str, after: str | None = None, priority: int | None = None) -> None:
+        self.ask(
+            "SELECT outcome FROM arvo_v1.dispatch_many(%s, %s::interval, %s)",
+            Jsonb([event(one, to) for one in ids]),
+            after,
+            priority,
+        )
+
+    def take(self, queue: str, limit: int) -> list[tuple[int, int, str, int]]:
+        return self.ask(
+            "SELECT lease, delivery, event ->> 'id', attempt FROM arvo_v1.claim(%s, %s)",
+            [queue],
+            limit,
+        )
+
+    def settle(self, taken: list[tuple[int, int, str, int]], outcome: str, **more: Any) -> None:
+        verdicts = self.ask(
+            "SELECT accepted FROM arvo_v1.settle(%s)",
+            Jsonb([{"lease": t[0], "delivery": t[1], "outcome": outcome, **more} for t in taken]),
+        )
+        assert verdicts == [(True,)] * len(taken)
+
+    def drain(self, *queues: str) -> dict[str, list[tuple[str, int]]]:
+        """Complete everything that is to be had; event and attempt of each, in order of claims."""
+        done: dict[str, list[tuple[str, int]]] = {queue: [] for queue in queues}
+        idle = 0
+        while idle < 3:  # what a claim promotes or takes back, the next one hands out
+            idle += 1
+            for queue in queues:
+                while taken := self.take(queue, 7):
+                    idle = 0
+                    done[queue] += [(t[2], t[3]) for t in taken]
+                    self.settle(taken, "completed")
+        return done
+
+
+def spend(session: Session, numbers: int) -> None:
+    """Use up transaction numbers of a cluster."""
+    session.do("CREATE TEMP TABLE IF NOT EXISTS spent (n integer)")
+    session.do(
+        "DO $$ BEGIN FOR n IN 1.." + str(numbers) + " LOOP BEGIN INSERT INTO spent VALUES (n); "
+        "EXCEPTION WHEN division_by_zero THEN NULL; END; END LOOP; END $$"
+    )
+
+
+@dataclass
+class Original:
+    """The database that was dumped."""
+
+    server: embedded.Server
+    dump: bytes
+    drained: dict[str, list[tuple[str, int]]]
+    held: set[str]
+    token: int
+
+
+QUEUES = ("q", "slow", "dlq", "line")
+
+
+def busy(session: Session, late: Session, never: Session) -> set[str]:
+    """Traffic of all kinds; returns what is leased at its end."""
+    session.ask("SELECT arvo_v1.register_queue('dlq')")
+    session.ask("SELECT arvo_v1.register_queue('q', p_retry_limit => 1, p_dead_letter => 'dlq')")
+    session.ask("SELECT arvo_v1.register_queue('slow', p_retry_delay => '10 minutes')")
+    session.ask("SELECT arvo_v1.register_queue('line')")
+    never.connection.autocommit = False
+    late.connection.autocommit = False
+    never.put("q", "never committed")
+    late.put("q", "late")
+    for n in range(20):
+        session.put("q", f"q{n}", f"q{n} too")
+    session.put("q", *(f"urgent{n}" for n in range(6)), priority=5)
+    session.settle(session.take("q", 8), "completed")  # 6 urgent ones, q0, q0 too
+    session.settle(session.take("q", 2), "rejected", error={"name": "No", "message": "no"})
+    session.put("q", "put off", after="1 hour")
+    session.put("slow", *(f"slow{n}" for n in range(9)))
+    session.put("slow", "soon", after="1 minute")
+    session.settle(session.take("slow", 3), "failed", error={"name": "E", "message": "e"})
+    session.freeze("2030-01-01T00:02:00Z")
+    last = session.take("q", 1)
+    session.settle(last, "failed", error={"name": "E", "message": "e"}, after=0)
+    late.connection.commit()
+    session.put("q", "after the late one")
+    for n in range(10):  # until the one that failed comes up for its last attempt
+        taken = session.take("q", 5)
+        again = [t for t in taken if t[3] == 2]
+        if again:
+            break
+        session.settle(taken, "completed")
+    assert again
+    held = {t[2] for t in taken} | {t[2] for t in session.take("slow", 2)}
+    for n in range(30):
+        session.put("q", f"new{n}")
+    session.put("line", *(f"line{n}" for n in range(12)))
+    session.settle(session.take("line", 5), "released")  # 0-4 stand behind 11 now
+    session.settle(session.take("line", 2), "completed")
+    session.do("CREATE TABLE unrelated AS SELECT 1 AS one")
+    return held
+
+
+@pytest.fixture(scope="module")
+def original() -> Iterator[Original]:
+    with embedded.start() as server, ExitStack() as stack:
+        migrate(server.uri)
+        session, late, never = (stack.enter_context(Session(server.uri)) for _ in range(3))
+        spend(session, 30_000)
+        held = busy(session, late, never)
+        session.ask("SELECT arvo_v1.write_state('flow', '{\"n\": 1}', 0)")
+        ((token,),) = session.ask("SELECT token FROM arvo_v1.acquire_lock('flow', '5 minutes')")
+        dump = subprocess.run(
+            [server.bin / "pg_dump", server.uri], capture_output=True, check=True
+        ).stdout
+        session.freeze(LATER)
+        yield Original(server, dump, session.drain(*QUEUES), held, token)
+
+
+@pytest.fixture
+def restored(original: Original) -> Iterator[Callable[[int], str]]:
+    """Restore the dump into a new cluster that has used up some numbers."""
+    servers = []
+
+    def restore(numbers: int) -> str:
+        server = embedded.start()
+        servers.append(server)
+        with Session(server.uri) as first:
+            spend(first, numbers)
+            for role in ("owner", "client", "worker", "operator", "monitor"):
+                first.do(f"CREATE ROLE arvo_{role} NOLOGIN")
+            first.do("CREATE DATABASE moved")
+        dsn = server.uri_of("moved")
+        subprocess.run(
+            [server.bin / "psql", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-d", dsn],
+            input=original.dump,
+            capture_output=True,
+            check=True,
+        )
+        return dsn
+
+    yield restore
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("numbers", "outcome"), [(0, "rebased"), (200_000, "accepted")], ids=["behind", "ahead"]
+)
+def test_a_dump_goes_on_in_another_cluster(original, restored, stack, numbers, outcome):
+    session = stack.enter_context(Session(restored(numbers), LATER))
+    before = session.ask("SELECT * FROM arvo.log ORDER BY lane, xid, delivery")
+    for call in (
+        "SELECT arvo_v1.claim('{q}')",
+        "SELECT arvo_v1.maintain()",
+        "SELECT arvo_v1.settle('[]')",
+        "SELECT arvo_v1.dispatch(%s)",
+    ):
+        with pytest.raises(psycopg.DatabaseError) as refused:
+            session.connection.execute(call, [Jsonb(event("refused", "q"))] if "%s" in call else [])
+        assert refused.value.sqlstate == "RV902"
+        assert "call rebase()" in (refused.value.diag.message_hint or "")
+
+    (dry,) = session.ask("SELECT * FROM arvo_v1.rebase(p_dry_run => true)")
+    assert session.ask("SELECT * FROM arvo.log ORDER BY lane, xid, delivery") == before
+    (real,) = session.ask("SELECT * FROM arvo_v1.rebase()")
+    assert real == dry
+    assert real[0] == outcome
+    assert session.ask("SELECT outcome FROM arvo_v1.rebase()") == [("home",)]
+
+    session.put("q", "newcomer")
+    drained = session.drain(*QUEUES)
+    for queue in QUEUES:
+        expected = [one for one in original.drained[queue] if one[0] not in original.held]
+        found = [
+            one for one in drained[queue] if one[0] not in original.held | {"newcomer"}
+        ]
+        assert found == expected, queue
+        # What was leased is charged one attempt, exactly once, as by an expiry.
+        assert sorted(one for one in drained[queue] if one[0] in original.held) == sorted(
+            one for one in original.drained[queue] if one[0] in original.held
+        )
+    assert [one for one in drained["q"] if one[0] == "newcomer"] == [("newcomer", 1)]
+    assert session.ask("SELECT version, data FROM arvo_v1.read_state('flow')") == [(1, {"n": 1})]
+    ((token,),) = session.ask("SELECT token FROM arvo_v1.acquire_lock('flow', '5 minutes')")
+    assert token > original.token + 100_000
