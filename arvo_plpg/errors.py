@@ -20,7 +20,7 @@
     │   └── LockLost                RV302
     ├── InvariantError              RV9xx: should be impossible
     │   ├── InvariantBroken         RV901
-    │   └── ForeignCluster          RV902: restored into another cluster
+    │   └── ForeignCluster          RV902: restored into another cluster: call rebase
     ├── EmbeddedError               an embedded server; see embedded/errors.py
     └── SchemaError                 the installation, not the data
         ├── InvalidSchemaName       a name that cannot be installed under
