@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from psycopg.types.json import Jsonb
 from arvo_plpg import embedded
 from arvo_plpg.schema import migrate
 
+STAGE = Path(__file__).resolve().parents[2] / "sql" / "isolation" / "stage.sql"
 START = "2030-01-01T00:00:00Z"
 LATER = "2030-01-02T00:00:00Z"
 
@@ -235,6 +237,8 @@ def test_a_dump_goes_on_in_another_cluster(original, restored, stack, numbers, o
         assert sorted(one for one in drained[queue] if one[0] in original.held) == sorted(
             one for one in original.drained[queue] if one[0] in original.held
         )
+    session.connection.execute(STAGE.read_bytes())
+    assert session.ask("SELECT stage.faults()") == []
     assert [one for one in drained["q"] if one[0] == "newcomer"] == [("newcomer", 1)]
     assert session.ask("SELECT version, data FROM arvo_v1.read_state('flow')") == [(1, {"n": 1})]
     ((token,),) = session.ask("SELECT token FROM arvo_v1.acquire_lock('flow', '5 minutes')")
