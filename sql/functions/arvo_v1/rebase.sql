@@ -25,7 +25,7 @@ AS $rebase$
 --            RV901  as arvo.rebase_leased
 DECLARE
     v_whereabouts text;
-    v_done arvo_v1.rebased := ('home', 0, 0, 0, 0);
+    v_done arvo_v1.rebased := ('home', 0::bigint, 0::bigint, 0::bigint, 0::bigint);
     v_own bigint;
     v_drained bigint[];
     v_queued bigint[];

@@ -69,6 +69,12 @@ def run(*command: str | Path, **more: object) -> None:
     assert done.returncode == 0, (done.stdout, done.stderr)
 
 
+def replayed(replica: psycopg.Connection, position: str) -> bool:
+    """Whether a standby has come as far as that."""
+    row = replica.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [position]).fetchone()
+    return row == (True,)
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A directory that the servers' account may write into."""
@@ -134,22 +140,28 @@ def test_a_replica_that_is_promoted_is_at_home(place, eventually):
         migrate(first.uri)
         with psycopg.connect(first.uri, autocommit=True) as connection:
             begin(connection)
-            run(programs() / "pg_basebackup", "-R", "-D", place / "data", "-d", first.uri)
+            run(
+                programs() / "pg_basebackup",
+                "-R",
+                "-c",
+                "fast",
+                "-D",
+                place / "data",
+                "-d",
+                first.uri,
+            )
             put(connection, "after the copy")
             (reached,) = connection.execute("SELECT pg_current_wal_flush_lsn()").fetchone() or ()
-            with embedded.start(place / "data") as second:
-                with psycopg.connect(second.uri, autocommit=True) as replica:
-                    assert eventually(
-                        lambda: replica.execute(
-                            "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [reached]
-                        ).fetchone()
-                        == (True,)
-                    )
-                    first.stop()
-                    replica.execute("SELECT pg_promote()")
-                    assert replica.execute("SELECT arvo.whereabouts()").fetchone() == ("home",)
-                    put(replica, "after the failover")
-                    assert drain(replica) == ["3", "4", "5", "after the copy", "after the failover"]
+            with (
+                embedded.start(place / "data") as second,
+                psycopg.connect(second.uri, autocommit=True) as replica,
+            ):
+                assert eventually(lambda: replayed(replica, reached))
+                first.stop()
+                replica.execute("SELECT pg_promote()")
+                assert replica.execute("SELECT arvo.whereabouts()").fetchone() == ("home",)
+                put(replica, "after the failover")
+                assert drain(replica) == ["3", "4", "5", "after the copy", "after the failover"]
 
 
 def test_pg_upgrade_is_recognised_and_accepted_by_one_call(place, capsys, monkeypatch):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 import pytest
@@ -37,7 +37,7 @@ class Session:
         self.connection = psycopg.connect(dsn, autocommit=True)
         self.freeze(moment)
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,7 +52,9 @@ class Session:
     def freeze(self, moment: str) -> None:
         self.ask("SELECT set_config('arvo.frozen_clock', %s, false)", moment)
 
-    def put(self, to: str, *ids: str, after: str | None = None, priority: int | None = None) -> None:
+    def put(
+        self, to: str, *ids: str, after: str | None = None, priority: int | None = None
+    ) -> None:
         self.ask(
             "SELECT outcome FROM arvo_v1.dispatch_many(%s, %s::interval, %s)",
             Jsonb([event(one, to) for one in ids]),
@@ -135,7 +137,7 @@ def busy(session: Session, late: Session, never: Session) -> set[str]:
     session.settle(last, "failed", error={"name": "E", "message": "e"}, after=0)
     late.connection.commit()
     session.put("q", "after the late one")
-    for n in range(10):  # until the one that failed comes up for its last attempt
+    for _ in range(10):  # until the one that failed comes up for its last attempt
         taken = session.take("q", 5)
         again = [t for t in taken if t[3] == 2]
         if again:
@@ -229,9 +231,7 @@ def test_a_dump_goes_on_in_another_cluster(original, restored, stack, numbers, o
     drained = session.drain(*QUEUES)
     for queue in QUEUES:
         expected = [one for one in original.drained[queue] if one[0] not in original.held]
-        found = [
-            one for one in drained[queue] if one[0] not in original.held | {"newcomer"}
-        ]
+        found = [one for one in drained[queue] if one[0] not in original.held | {"newcomer"}]
         assert found == expected, queue
         # What was leased is charged one attempt, exactly once, as by an expiry.
         assert sorted(one for one in drained[queue] if one[0] in original.held) == sorted(
