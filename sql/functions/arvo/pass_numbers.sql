@@ -12,7 +12,7 @@ AS $pass_numbers$
 --   Reads    pg_current_snapshot, arvo.clock
 --   Writes   nothing that stays
 --   Locks    nothing
---   Raises   nothing
+--   Raises   nothing (RV901, and catches it)
 DECLARE
     v_passed bigint := 0::bigint;
 BEGIN

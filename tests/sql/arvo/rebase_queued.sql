@@ -1,6 +1,6 @@
 -- arvo.rebase_queued(own, drained, first): contract, stories.
 BEGIN;
-SELECT plan(17);
+SELECT plan(18);
 \ir ../given.psql
 \ir ../restored.psql
 
@@ -100,6 +100,15 @@ SELECT results_eq(
     $$ VALUES (90::bigint, '90', NULL::bigint, NULL::jsonb),
               (91, '90', NULL, '{"a": 1, "first": 90}') $$,
     'each carries it on, and says which delivery was the first'
+);
+UPDATE arvo.lane SET successor = 1000000;
+SELECT count(pg_temp.row('long', 500, 1000 + n)) FROM generate_series(1, 10001) AS n \gset
+UPDATE arvo.lane SET successor = nextval('arvo.lane_lane_seq') WHERE lane = arvo.lane_for('long');
+INSERT INTO arvo.lane (lane, queue, priority) OVERRIDING SYSTEM VALUE
+SELECT successor, queue, priority FROM arvo.lane
+WHERE queue = (SELECT queue FROM arvo.queue WHERE name = 'long');
+SELECT is(
+    arvo.rebase_queued(20000, false, 3), '{10001,5}', 'ten thousand rows have one number'
 );
 SELECT is(arvo.rebase_queued(0, false, 3), '{0,3}', 'without rows the next number is the first');
 
