@@ -241,6 +241,10 @@ def test_a_dump_goes_on_in_another_cluster(original, restored, stack, numbers, o
     (dry,) = session.ask("SELECT * FROM arvo_v1.rebase(p_dry_run => true)")
     assert session.ask("SELECT * FROM arvo.log ORDER BY lane, xid, delivery") == before
     (real,) = session.ask("SELECT * FROM arvo_v1.rebase()")
+    unreached = """SELECT count(*)
+                   FROM arvo.log INNER JOIN arvo.lane ON lane.lane = log.lane AND NOT lane.retired
+                   WHERE log.xid >= pg_snapshot_xmax(pg_current_snapshot())"""
+    assert session.ask(unreached) == [(0,)]
     assert real == dry
     assert real[0] == outcome
     assert session.ask("SELECT outcome FROM arvo_v1.rebase()") == [("home",)]
