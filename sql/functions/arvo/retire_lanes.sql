@@ -6,9 +6,11 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $retire_lanes$
--- For arvo_v1.rebase, which then moves what is live into the new lanes. Their first cursors stand at
--- transaction 3: in a new lane, what has a lower number counts as claimed. What a cursor says of
--- arvo.ready goes on. The old lanes' cursors stay, to judge their rows by, until arvo.close_lanes. Returns how many lanes were retired.
+-- For arvo_v1.rebase, which then moves what is live into the new lanes. They have the order of the
+-- old ones, so that a queue's first lane stays its first. Their first cursors stand at transaction 3:
+-- in a new lane, what has a lower number counts as claimed. What a cursor says of arvo.ready goes on.
+-- The old lanes' cursors stay, to judge their rows by, until arvo.close_lanes. Returns how many lanes
+-- were retired.
 --
 --   Reads    arvo.lease, arvo.clock, arvo.slot
 --   Writes   arvo.lane, arvo.lease
@@ -19,8 +21,14 @@ DECLARE
 BEGIN
     WITH retired AS (
         UPDATE arvo.lane
-        SET successor = nextval('arvo.lane_lane_seq'::regclass)
-        WHERE lane.successor IS NULL
+        SET successor = numbered.successor
+        FROM (
+            SELECT ordered.lane, nextval('arvo.lane_lane_seq'::regclass) AS successor
+            FROM (
+                SELECT lane.lane FROM arvo.lane WHERE lane.successor IS NULL ORDER BY lane.lane
+            ) AS ordered
+        ) AS numbered
+        WHERE lane.lane = numbered.lane
         RETURNING lane.successor
     )
 

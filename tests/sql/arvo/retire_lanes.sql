@@ -1,6 +1,6 @@
 -- arvo.retire_lanes(): contract, stories.
 BEGIN;
-SELECT plan(13);
+SELECT plan(14);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -16,6 +16,8 @@ SELECT * FROM pg_temp.contract(
 
 SELECT is(arvo.retire_lanes(), 0, 'without lanes there is nothing to retire');
 SELECT arvo.lane_for('a') AS a, arvo.lane_for('a', 5) AS a_five \gset
+UPDATE arvo.lane SET priority = 1 WHERE lane = :a;
+UPDATE arvo.lane SET priority = 0 WHERE lane = :a;  -- no scan meets it first now
 UPDATE arvo.lease SET ready_from = 7 WHERE lane = :a;
 SELECT is(arvo.retire_lanes(), 2, 'each lane in use is retired');
 SELECT results_eq(
@@ -23,6 +25,10 @@ SELECT results_eq(
        FROM arvo.lane AS old INNER JOIN arvo.lane AS new ON new.lane = old.successor $$,
     'VALUES (true, false, true, true), (true, false, true, true)',
     'a new one stands in its place'
+);
+SELECT is(
+    (SELECT array_agg(lane ORDER BY successor) FROM arvo.lane WHERE retired), ARRAY[:a, :a_five],
+    'in the same order'
 );
 SELECT is(
     ARRAY[arvo.lane_for('a'), arvo.lane_for('a', 5)],
