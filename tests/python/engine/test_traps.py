@@ -543,7 +543,7 @@ TRAPS = {
             Mutant(
                 "expiry does not try the lease's lock",
                 "arvo.sweep",
-                "IF NOT pg_try_advisory_xact_lock(arvo.lease_key(v_lease.token)) THEN",
+                "IF NOT p_all AND NOT pg_try_advisory_xact_lock(arvo.lease_key(v_lease.token)) THEN",
                 "IF false THEN",
             ),
             Mutant(
