@@ -75,7 +75,7 @@ from arvo_plpg.model_error import (
     InvalidSubjectError,
     ModelError,
 )
-from arvo_plpg.options import HandlerOptions, QueueOptions, WorkerOptions
+from arvo_plpg.options import DispatchOptions, HandlerOptions, QueueOptions, WorkerOptions
 from arvo_plpg.payload import SystemErrorData
 from arvo_plpg.runtime.delivery import Delivery, current_delivery
 from arvo_plpg.subject import ArvoOrchestrationSubject, SubjectContent
@@ -118,6 +118,7 @@ __all__ = [
     "DatabaseUnreachable",
     "DeadlineExceeded",
     "Delivery",
+    "DispatchOptions",
     "Emission",
     "EmissionDomains",
     "EventId",

@@ -10,14 +10,19 @@
     │   ├── InvalidArgument         RV006: an argument of a contract function
     │   ├── AlreadyRegistered       this process has a handler of that source
     │   ├── BrokerNotStarted        start() comes first
+    │   ├── WorkflowCompletionNotConfigured   a strict broker has nobody who listens to results
+    │   ├── SourceMismatch          a strict broker listens to the results of other sources
     │   ├── DeadlineExceeded        a handler ran longer than its queue allows
     │   ├── ForeignSubject          a step touched the state of another workflow
     │   └── UnsupportedVersion      no such version of the contract
     ├── ConflictError               RV1xx: read again and decide again
     │   └── VersionConflict         RV101: the state has moved on
+    ├── RoutingError                RV2xx: where an event should go
+    │   └── HandlerNotRegistered    RV201: nobody has registered its queue
     ├── LostError                   RV3xx: no longer yours
     │   ├── LeaseLost               RV301
-    │   └── LockLost                RV302
+    │   ├── LockLost                RV302
+    │   └── OutOfOrder              RV303: an earlier delivery of its key is still open
     ├── InvariantError              RV9xx: should be impossible
     │   ├── InvariantBroken         RV901
     │   └── ForeignCluster          RV902: restored into another cluster: call rebase
@@ -175,6 +180,14 @@ class AlreadyRegistered(CallerError):
     """This process already has a handler or listener of that source."""
 
 
+class WorkflowCompletionNotConfigured(CallerError):
+    """A strict broker dispatches only when somebody listens to the results."""
+
+
+class SourceMismatch(CallerError):
+    """A strict broker dispatches only events of a source whose results somebody listens to."""
+
+
 class BrokerNotStarted(CallerError):
     """The broker has no connections yet, or no longer."""
 
@@ -199,6 +212,14 @@ class VersionConflict(ConflictError, sqlstate="RV101"):
     """The stored version is not the one that the write was based on."""
 
 
+class RoutingError(ArvoError):
+    """The event cannot go where it should."""
+
+
+class HandlerNotRegistered(RoutingError, sqlstate="RV201"):
+    """Nobody has registered the queue, and the caller asked for one that is."""
+
+
 class LostError(ArvoError):
     """Something that was yours no longer is."""
 
@@ -209,6 +230,10 @@ class LeaseLost(LostError, sqlstate="RV301"):
 
 class LockLost(LostError, sqlstate="RV302"):
     """The lock is not, or no longer, held under that token."""
+
+
+class OutOfOrder(LostError, sqlstate="RV303"):
+    """An earlier delivery of its ordered key is still open: settle that one first."""
 
 
 class InvariantError(ArvoError):

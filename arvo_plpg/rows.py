@@ -39,11 +39,33 @@ class Queue:
     expire_in: timedelta
     dead_letter: str | None
     warning_queue_size: int
+    policy: str
+    key_from: str | None
+    on_failure: str
+    start_after: timedelta
+    retention: timedelta
+    delete_after: timedelta
+    deduplicate_for: timedelta
+    singleton_for: timedelta | None
+    singleton_next_slot: bool
+    max_active: int | None
+    key_max_active: int | None
+    rate_limit: int | None
+    rate_period: timedelta | None
+    key_rate_limit: int | None
+    key_rate_period: timedelta | None
+    max_redrives: int
+    error_rules: dict[str, Any]
+    paused_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """Where an event went. ``outcome`` is queued, deferred, domained or unroutable."""
+    """Where an event went.
+
+    ``outcome`` is queued, deferred, debounced, duplicate, throttled, domained or unroutable;
+    ``delivery`` is that of the first one for a duplicate, of the one in the way for a throttled.
+    """
 
     ordinal: int
     event_id: str
@@ -66,6 +88,7 @@ class Claimed:
     cause: dict[str, Any] | None
     state: dict[str, Any] | None
     state_version: int | None
+    key: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +123,7 @@ class Worked:
     state: dict[str, Any] | None
     state_version: int | None
     wait: timedelta | None
+    key: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ JSON_PARAMETERS = {
     "events": Sequence[arvo_plpg.ArvoEvent],
     "results": Sequence[Mapping[str, Any]],
     "data": Mapping[str, Any],
+    "options": Mapping[str, Any],
+    "error_rules": Mapping[str, Any],
 }
 ATTRIBUTES = {
     "text": str,

@@ -113,7 +113,9 @@ class Crowd:
 def test_no_two_functions_wait_for_each_other(stage, dsn):
     for queue in ("q", "r"):
         stage.execute(
-            "SELECT arvo_v1.register_queue(%s, p_retry_limit => 1, p_dead_letter => 'dlq')", [queue]
+            "SELECT arvo_v1.register_queue("
+            "%s, p_retry_limit => 1, p_dead_letter => 'dlq', p_deduplicate_for => '0')",
+            [queue],
         )
     crowd = Crowd()
     ways = [

@@ -263,7 +263,9 @@ $$;
 CREATE FUNCTION stage.clear() RETURNS void
 LANGUAGE sql VOLATILE AS $$
 TRUNCATE stage.held, arvo.log, arvo.lease, arvo.closure, arvo.deferred, arvo.promotion, arvo.dead,
-         arvo.tombstone, arvo.state, arvo.state_lock, arvo.lineage, arvo.lane, arvo.queue;
+         arvo.tombstone, arvo.state, arvo.state_lock, arvo.lineage, arvo.lane, arvo.queue,
+         arvo.turn, arvo.parked, arvo.ready, arvo.singleton, arvo.throttle, arvo.event_key,
+         arvo.omission, arvo.registration;
 INSERT INTO arvo.promotion (number, due, delivery, snapshot, promoted, at)
 VALUES (0, '-infinity', 0, '1:1:', 0, clock_timestamp());
 $$;
