@@ -28,7 +28,7 @@
     │   └── OutOfOrder              RV303: an earlier delivery of its key is still open
     ├── InvariantError              RV9xx: should be impossible
     │   ├── InvariantBroken         RV901
-    │   └── ForeignCluster          RV902: restored into another cluster
+    │   └── ForeignCluster          RV902: restored into another cluster: call rebase
     ├── EmbeddedError               an embedded server; see embedded/errors.py
     └── SchemaError                 the installation, not the data
         ├── InvalidSchemaName       a name that cannot be installed under

@@ -339,3 +339,18 @@ class Fire:
     fire_at: datetime
     local_time: str
     utc_offset: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Rebased:
+    """What a rebase did, in deliveries.
+
+    ``outcome`` is ``home`` when nothing was to be done, ``accepted`` when the stored numbers could
+    stay as they are, ``rebased`` when what was live got new ones.
+    """
+
+    outcome: Literal["home", "accepted", "rebased"]
+    leased: int
+    parked: int
+    queued: int
+    deferred: int

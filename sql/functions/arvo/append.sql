@@ -127,6 +127,7 @@ BEGIN
             INNER JOIN arvo.lane ON lane.queue = queue.queue
             WHERE queue.name = named.name
             AND lane.priority = coalesce(v_options.priority, queue.priority)
+            AND NOT lane.retired
         )
         ORDER BY named.name
     ) AS missing;
@@ -171,10 +172,12 @@ BEGIN
     FROM unnest(p_events, v_names) WITH ORDINALITY AS item (event, name, ordinal)
     INNER JOIN arvo.queue ON queue.name = item.name
     INNER JOIN arvo.lane AS own
-        ON own.queue = queue.queue AND own.priority = queue.priority
+        ON own.queue = queue.queue AND own.priority = queue.priority AND NOT own.retired
     -- missing only while somebody else is making it: see arvo.lane_for
     LEFT JOIN arvo.lane AS asked
-        ON asked.queue = queue.queue AND asked.priority = v_options.priority;
+        ON asked.queue = queue.queue
+        AND asked.priority = v_options.priority
+        AND NOT asked.retired;
 
     IF v_name IS NOT NULL THEN
         IF v_options.must_be_registered

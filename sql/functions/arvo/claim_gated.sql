@@ -63,7 +63,7 @@ BEGIN
         v_serving := p_lane = p_home AND NOT EXISTS (
             SELECT
             FROM arvo.lane
-            WHERE lane.queue = v_queue.queue AND lane.lane <> p_home
+            WHERE lane.queue = v_queue.queue AND lane.lane <> p_home AND NOT lane.retired
             AND NOT pg_try_advisory_xact_lock(hashtext('arvo'), lane.lane)
         );
         v_share := CASE

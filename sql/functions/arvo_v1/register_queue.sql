@@ -49,6 +49,7 @@ AS $register_queue$
 --   Locks    all lanes of the queue, in order, when policy, keys or limits change; arvo.queue row
 --   Raises   RV002  an option is not valid
 --            RV005  policy, keys or limits change, and the transaction is not READ COMMITTED
+--            RV902  they change, and the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
     v_known boolean;
@@ -110,11 +111,12 @@ BEGIN
     SELECT queue.* INTO STRICT v_before FROM arvo.queue WHERE queue.name = p_queue;
     IF arvo.has_new_rules(v_before, arvo.with_options(v_before, v_asked, p_reset)) THEN
         PERFORM arvo.require_read_committed('register_queue');
+        PERFORM arvo.require_home();
         PERFORM pg_advisory_xact_lock(hashtext('arvo'), held.lane)
         FROM (
             SELECT lane.lane
             FROM arvo.lane
-            WHERE lane.queue = v_before.queue
+            WHERE lane.queue = v_before.queue AND NOT lane.retired
             ORDER BY lane.lane
         ) AS held;
     END IF;

@@ -94,9 +94,14 @@ $$;
 -- Everything that was ever delivered, in order: how it stands now, read from the rooms.
 CREATE VIEW stage.story AS
 WITH entry AS (
-    SELECT log.delivery, log.lane, log.xid, log.attempt, log.event, log.origin_delivery, log.cause,
-           false AS postponed
-    FROM arvo.log
+    (
+        -- what a rebase has moved stands in a retired lane as well
+        SELECT DISTINCT ON (log.delivery)
+            log.delivery, log.lane, log.xid, log.attempt, log.event, log.origin_delivery, log.cause,
+            false AS postponed
+        FROM arvo.log
+        ORDER BY log.delivery, log.lane DESC
+    )
     UNION ALL
     SELECT waiting.delivery, waiting.lane, waiting.xid, waiting.attempt, waiting.event,
            waiting.origin_delivery, waiting.cause, true
@@ -133,7 +138,8 @@ SELECT
 FROM entry
 INNER JOIN arvo.lane ON lane.lane = entry.lane
 INNER JOIN arvo.queue ON queue.queue = lane.queue
-LEFT JOIN arvo.log AS origin ON origin.delivery = entry.origin_delivery
+LEFT JOIN arvo.log AS origin
+    ON origin.delivery = entry.origin_delivery AND origin.event IS NOT NULL
 LEFT JOIN leased ON leased.delivery = entry.delivery
 LEFT JOIN closed ON closed.token = leased.token AND closed.delivery = entry.delivery;
 
@@ -186,7 +192,8 @@ WHERE NOT EXISTS (
 )
 UNION ALL
 SELECT format('delivery %s is twice in the log', log.delivery)
-FROM arvo.log GROUP BY log.delivery HAVING count(*) > 1
+FROM arvo.log INNER JOIN arvo.lane ON lane.lane = log.lane AND NOT lane.retired
+GROUP BY log.delivery HAVING count(*) > 1
 UNION ALL
 SELECT format('delivery %s of lane %s is queued, and the cursor has passed it',
               story.delivery, story.lane)
