@@ -41,15 +41,15 @@ AS $register_queue$
 -- is named. The answer's "change" says what this call did: created, unchanged, or the options that
 -- changed ("registered" is among them when events were already waiting under that name). A
 -- dead-letter queue that does not exist is made. Events that arrived before the registration are
--- delivered from now on. When policy, keys or limits change, what stood in line is delivered again,
--- under the new rules. p_worker names the process: what it asked for is kept beside the queue.
+-- delivered from now on. When the policy changes, or the first limit comes or the last one goes, what
+-- stood in line is delivered again, under the new rules. p_worker names the process: what it asked for is kept beside the queue.
 --
 --   Reads    arvo.clock
 --   Writes   arvo.queue, arvo.lane, arvo.registration; as arvo.rebuild_turns
---   Locks    all lanes of the queue, in order, when policy, keys or limits change; arvo.queue row
+--   Locks    all lanes of the queue, in order, when there are new rules; arvo.queue row
 --   Raises   RV002  an option is not valid
---            RV005  policy, keys or limits change, and the transaction is not READ COMMITTED
---            RV902  they change, and the stored transaction numbers are of another cluster
+--            RV005  there are new rules, and the transaction is not READ COMMITTED
+--            RV902  there are, and the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
     v_known boolean;

@@ -1,6 +1,6 @@
 -- arvo.claim_gated(lane, home, limit, worker, lease): contract, stories.
 BEGIN;
-SELECT plan(188);
+SELECT plan(197);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -515,6 +515,50 @@ COMMIT AND CHAIN;
 SELECT is(pg_temp.take('slow'), 'nothing', 'ever');
 COMMIT AND CHAIN;
 SELECT is((SELECT count(*) FROM arvo.tombstone), 0::bigint, 'the tombstone has been met');
+SELECT is_empty('SELECT pg_temp.turn_faults()', 'keys and places agree with the ledger');
+
+-- stories: who waits and who is new
+
+DO $$ BEGIN PERFORM arvo_v1.register_queue('fair', p_policy => 'ordered'); PERFORM pg_temp.send('fair', 'A1', 'A2'); END; $$;
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('fair', 1), 'A1', 'one runs, the next of its key is read and waits');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('fair', 1), 'nothing', 'with nobody else there');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.settle('A1 completed'), 'A1 completed', 'now it could run');
+COMMIT AND CHAIN;
+-- A worker that takes one at a time and beats once in between, while new keys keep coming: by chance alone
+-- the waiting one is passed over 60 times in 2^60 runs.
+CREATE PROCEDURE pg_temp.flood()
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_lease bigint;
+BEGIN
+    FOR v_step IN 1..60 LOOP
+        PERFORM arvo_v1.dispatch(pg_temp.event('new ' || v_step, 'fair', jsonb_build_object('subject', 'new ' || v_step)));
+        COMMIT;
+        PERFORM pg_temp.take('fair', 1);
+        COMMIT;
+        SELECT max(lease) INTO v_lease FROM held;
+        PERFORM arvo_v1.extend(ARRAY[v_lease]);
+        COMMIT;
+    END LOOP;
+END;
+$$;
+COMMIT;
+CALL pg_temp.flood();
+BEGIN;
+SELECT is((SELECT count(*) FROM held WHERE id = 'A2'), 1::bigint, 'a flood of new keys does not starve one that waits');
+SELECT is((SELECT count(*) > 0 FROM held WHERE id LIKE 'new %'), true, 'nor the other way round');
+COMMIT AND CHAIN;
+SELECT is_empty('SELECT pg_temp.turn_faults()', 'keys and places agree with the ledger');
+DO $$ BEGIN PERFORM arvo_v1.register_queue('deep', p_policy => 'ordered');
+PERFORM pg_temp.send('deep', VARIADIC ARRAY(SELECT 'B' || number FROM generate_series(1, 100) AS number) || '{C1}'::text[]); END; $$;
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('deep', 1), 'B1', 'one of very many of a key runs');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('deep', 1), 'C1', 'behind the others of it there is another key, which one claim finds');
+COMMIT AND CHAIN;
 SELECT is_empty('SELECT pg_temp.turn_faults()', 'keys and places agree with the ledger');
 
 SELECT * FROM finish();
