@@ -1,0 +1,114 @@
+"""Drain: no-op handlers work off what waits, in one process and in two."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from bench.scenarios.scenario import (
+    CONCURRENCY,
+    Cell,
+    Column,
+    Context,
+    Scenario,
+    Series,
+    Values,
+    check_each_once,
+    fill,
+    rate,
+)
+from bench.session import DriverError, wait_counts
+
+if TYPE_CHECKING:
+    from bench.mode import Mode
+
+_PATIENCE_FACTOR = 10
+_ACKNOWLEDGE_SECONDS = 0.3
+
+
+class Drain(Scenario):
+    """One process of concurrency 10."""
+
+    name = "drain"
+    title = "Drain: no-op handlers, one process, concurrency 10"
+    says = (
+        "Events that wait are handled as fast as they go; the rate is taken between the first and "
+        "the last handler. WAL and CPU are those of claiming and settling, without enqueuing; CPU "
+        "includes the start of the worker. Per 10 k events."
+    )
+    columns = (
+        Column("rate", "events/s"),
+        Column("wal", "WAL bytes/event"),
+        Column("client_cpu", "client CPU s/10 k", 2),
+        Column("server_cpu", "server CPU s/10 k", 2),
+        Column("memory", "client MB"),
+        Column("handled", "events"),
+        Column("twice", "run twice"),
+    )
+    chart = "rate"
+    steady = True
+    processes = 1
+
+    def rounds(self, mode: Mode) -> int:
+        """As often as the mode has rounds."""
+        return mode.rounds
+
+    def cells(self, context: Context) -> list[Cell]:
+        """Every configuration of every peer."""
+        return [Cell(peer.name, known.name) for peer, known in context.configurations()]
+
+    def run(self, context: Context, cell: Cell) -> tuple[Values, Series]:
+        """Fill, then let the workers run until all is handled."""
+        seconds = context.mode.seconds
+        count = context.size(cell, seconds)
+        with context.prepared(cell) as (database, producer, stack):
+            fill(cell, producer, count)
+            database.settle_down()
+            workers = [context.session(cell, database, stack) for _ in range(self.processes)]
+            client = sum(worker.cpu_seconds() for worker in workers)
+            server, log = database.cpu_seconds(), database.wal_bytes()
+            for worker in workers:
+                worker.say("work", concurrency=CONCURRENCY)
+            patience = _PATIENCE_FACTOR * seconds + 20
+            if not wait_counts(workers, count, patience):
+                done = sum(worker.count for worker in workers)
+                raise DriverError(f"{done} of {count} handled in {patience:.0f} s")
+            memory = max(worker.resident_megabytes() for worker in workers)
+            time.sleep(_ACKNOWLEDGE_SECONDS)  # outcomes that a peer gathers before it writes them
+            client = sum(worker.cpu_seconds() for worker in workers) - client
+            server, log = database.cpu_seconds() - server, database.wal_bytes() - log
+            for worker in workers:
+                worker.reply()
+            tallies = [worker.stop() for worker in workers]
+        values = check_each_once(tallies, count)
+        seen = rate(tallies)
+        context.rates[cell.peer, cell.configuration, cell.case] = seen
+        return values | {
+            "rate": seen,
+            "wal": log / count,
+            "client_cpu": 1e4 * client / count,
+            "server_cpu": 1e4 * server / count,
+            "memory": memory,
+        }, {}
+
+
+class DrainByTwo(Drain):
+    """Two processes."""
+
+    name = "drain2"
+    title = "Drain: two processes, concurrency 10 each"
+    says = "As above, with two processes on the same queue; they share the cores with the server."
+    processes = 2
+
+    def rounds(self, mode: Mode) -> int:
+        """Fewer than with one."""
+        return mode.fewer_rounds
+
+    def cells(self, context: Context) -> list[Cell]:
+        """Ours in both configurations, and the fastest configuration of each peer."""
+        own = [
+            Cell(peer.name, known.name)
+            for peer, known in context.configurations()
+            if peer.name == "arvo"
+        ]
+        return own + [Cell(p.name, known.name) for p, known in context.best() if p.name != "arvo"]
