@@ -32,6 +32,8 @@ def main() -> int:
         with Server() as server:
             found = _plans(server, options.sizes)
         print("\n".join(plans.table(found)))
+        print()
+        print("\n".join(plans.inner_table(found)))
         for line in plans.excess(found):
             print(f"not flat: {line}")
         return 0

@@ -29,6 +29,7 @@ _REPEATS = 5
 _CHUNK = 5_000
 _BATCH = 100
 _TEXT = 70
+_SHOWN = 5
 _IDLE = "com.bench.idle"
 SLACK_BUFFERS = 40
 SLACK_SHARE = 1.5
@@ -134,7 +135,7 @@ def excess(costs: Iterable[Cost], limits: dict[str, int] | None = None) -> list[
 
 def table(costs: Iterable[Cost | dict[str, Any]]) -> Iterator[str]:
     """A table of them, one row per call and one column per size."""
-    known = [cost if isinstance(cost, Cost) else Cost(**cost) for cost in costs]
+    known = [_cost(given) for given in costs]
     sizes = sorted({cost.waiting for cost in known})
     found = {(cost.call, cost.waiting): cost for cost in known}
     yield "| call | " + " | ".join(f"{size:,} waiting" for size in sizes) + " |"
@@ -147,6 +148,27 @@ def table(costs: Iterable[Cost | dict[str, Any]]) -> Iterator[str]:
             for size in sizes
         ]
         yield f"| {call} | " + " | ".join(cells) + " |"
+
+
+def inner_table(costs: Iterable[Cost | dict[str, Any]]) -> Iterator[str]:
+    """The statements within each call at the largest size, the costliest first."""
+    known = [_cost(given) for given in costs]
+    most = max((cost.waiting for cost in known), default=0)
+    yield f"| call, {most:,} waiting | statement | times | buffers | plan |"
+    yield "|---|---|---:|---:|---|"
+    for cost in known:
+        if cost.waiting == most:
+            for given in cost.inner[:_SHOWN]:
+                text = given.text.replace("|", "\\|")
+                nodes = ", ".join(given.nodes)
+                yield f"| {cost.call} | `{text}` | {given.calls} | {given.buffers:,} | {nodes} |"
+
+
+def _cost(given: Cost | dict[str, Any]) -> Cost:
+    """As it was taken, or as it was recorded."""
+    if isinstance(given, Cost):
+        return given
+    return Cost(**given | {"inner": [Inner(**one) for one in given["inner"]]})
 
 
 def as_data(costs: Iterable[Cost]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from bench.chart import Bar, Line, bars, lines
 from bench.environment import ROOT
 from bench.mode import LEASE_SECONDS, MODES
 from bench.peers import PEERS
+from bench.plans import inner_table
 from bench.plans import table as plan_table
 from bench.record import Measurement, Recording, Spread
 from bench.scenarios import SCENARIOS
@@ -63,8 +64,8 @@ def _head(about: dict[str, Any]) -> Iterator[str]:
     yield "Server: " + _listed(about["server"]) + "."
     yield ""
     yield (
-        "Figures are medians of the rounds, which are interleaved (A B C, A B C), with the least and the "
-        "most where there are several. Each cell has a fresh database on the same server."
+        "Figures are medians of the rounds, which are interleaved (A B C, A B C), with the least "
+        "and the most where there are several. Each cell has a fresh database on the same server."
     )
     yield ""
     yield "## Who takes part"
@@ -101,10 +102,16 @@ def _sections(recording: Recording, drawn: set[str]) -> Iterator[str]:
         yield ""
         yield (
             "EXPLAIN (ANALYZE, BUFFERS) of each call with so many events waiting, median of "
-            "several; the statements inside are in the recorded data. `bench/plans.py`."
+            "several; `bench/plans.py`."
         )
         yield ""
         yield from plan_table(plans)
+        yield ""
+        yield "<details><summary>The statements within, at the largest size</summary>"
+        yield ""
+        yield from inner_table(plans)
+        yield ""
+        yield "</details>"
 
 
 def _table(

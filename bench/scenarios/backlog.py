@@ -25,7 +25,8 @@ class Backlog(Scenario):
     title = "Claim and settle with ever more waiting"
     says = (
         "The queue holds so many events more than are handled; the rate of those that are. Flat is "
-        "good; for peers in brief runs, compare with the drain. Peers that enqueue slowly are left out of the deep cases."
+        "good; for peers in brief runs, compare with the drain. Peers that enqueue slowly are "
+        "left out of the deep cases."
     )
     columns = (Column("rate", "events/s"), Column("server_cpu", "server CPU s/10 k", 2))
     chart = "rate"
