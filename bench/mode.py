@@ -30,6 +30,7 @@ class Mode:
         crash_events: events of the run in which a worker is killed.
         crash_patience: seconds until work that does not come back counts as not recovered.
         plan_sizes: how many events wait when plans are taken.
+        many: events that four processes drain; 0: not measured.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Mode:
     crash_events: int
     crash_patience: float
     plan_sizes: tuple[int, ...]
+    many: int
 
 
 QUICK = Mode(
@@ -69,6 +71,7 @@ QUICK = Mode(
     crash_events=5_000,
     crash_patience=15.0,
     plan_sizes=(0, 10_000),
+    many=0,
 )
 FULL = Mode(
     name="full",
@@ -88,6 +91,7 @@ FULL = Mode(
     crash_events=5_000,
     crash_patience=150.0,
     plan_sizes=(0, 10_000, 1_000_000),
+    many=1_000_000,
 )
 SMOKE = Mode(
     name="smoke",
@@ -103,9 +107,10 @@ SMOKE = Mode(
     held_seconds=4.0,
     held_bucket=1.0,
     held_rate=200,
-    thorough=False,
+    thorough=True,
     crash_events=1_000,
     crash_patience=12.0,
     plan_sizes=(0, 1_000),
+    many=2_000,
 )
 MODES = {mode.name: mode for mode in (SMOKE, QUICK, FULL)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.scenarios.backlog import Backlog
 from bench.scenarios.crash import Crash
-from bench.scenarios.drain import Drain, DrainByTwo
+from bench.scenarios.drain import Drain, DrainByTwo, Million
 from bench.scenarios.enqueue import Enqueue
 from bench.scenarios.floors import Floors
 from bench.scenarios.held import Held
@@ -22,6 +22,7 @@ SCENARIOS: dict[str, Scenario] = {
     for scenario in (
         Drain(),
         DrainByTwo(),
+        Million(),
         Latency(),
         Chain(),
         Workflow(),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_FACTOR = 10
 _ACKNOWLEDGE_SECONDS = 0.3
+_SLOWEST = 5_000  # events per second of the million
 
 
 class Drain(Scenario):
@@ -38,6 +39,7 @@ class Drain(Scenario):
     )
     columns = (
         Column("rate", "events/s"),
+        Column("seconds", "for seconds", 1),
         Column("wal", "WAL bytes/event"),
         Column("client_cpu", "client CPU s/10 k", 2),
         Column("server_cpu", "server CPU s/10 k", 2),
@@ -57,10 +59,17 @@ class Drain(Scenario):
         """Every configuration of every peer."""
         return [Cell(peer.name, known.name) for peer, known in context.configurations()]
 
+    def count(self, context: Context, cell: Cell) -> int:
+        """How many events wait."""
+        return context.size(cell, context.mode.seconds)
+
+    def expected(self, context: Context, count: int) -> float:  # noqa: ARG002 - a million matters
+        """How many seconds that should take, at most."""
+        return context.mode.seconds
+
     def run(self, context: Context, cell: Cell) -> tuple[Values, Series]:
         """Fill, then let the workers run until all is handled."""
-        seconds = context.mode.seconds
-        count = context.size(cell, seconds)
+        count = self.count(context, cell)
         with context.prepared(cell) as (database, producer, stack):
             fill(cell, producer, count)
             database.settle_down()
@@ -69,7 +78,7 @@ class Drain(Scenario):
             server, log = database.cpu_seconds(), database.wal_bytes()
             for worker in workers:
                 worker.say("work", concurrency=CONCURRENCY)
-            patience = _PATIENCE_FACTOR * seconds + 20
+            patience = _PATIENCE_FACTOR * self.expected(context, count) + 20
             if not wait_counts(workers, count, patience):
                 done = sum(worker.count for worker in workers)
                 raise DriverError(f"{done} of {count} handled in {patience:.0f} s")
@@ -85,6 +94,7 @@ class Drain(Scenario):
         context.rates[cell.peer, cell.configuration, cell.case] = seen
         return values | {
             "rate": seen,
+            "seconds": count / seen,
             "wal": log / count,
             "client_cpu": 1e4 * client / count,
             "server_cpu": 1e4 * server / count,
@@ -112,3 +122,33 @@ class DrainByTwo(Drain):
             if peer.name == "arvo"
         ]
         return own + [Cell(p.name, known.name) for p, known in context.best() if p.name != "arvo"]
+
+
+class Million(Drain):
+    """Four processes and a fixed, large number; ours only, and only in the full mode."""
+
+    name = "million"
+    title = "A million events, four processes (ours)"
+    says = "Nothing may be lost; the memory is that of the largest worker process at the end."
+    chart = ""
+    processes = 4
+
+    def rounds(self, mode: Mode) -> int:  # noqa: ARG002 - it is long
+        """One."""
+        return 1
+
+    def cells(self, context: Context) -> list[Cell]:
+        """Ours in both configurations."""
+        return [
+            Cell(peer.name, known.name)
+            for peer, known in context.configurations()
+            if peer.name == "arvo" and context.mode.many
+        ]
+
+    def count(self, context: Context, cell: Cell) -> int:  # noqa: ARG002 - the same for all
+        """As many as the mode says."""
+        return context.mode.many
+
+    def expected(self, context: Context, count: int) -> float:  # noqa: ARG002 - so many take long
+        """At the slowest rate that is worth waiting for."""
+        return count / _SLOWEST

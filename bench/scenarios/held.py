@@ -45,8 +45,8 @@ class Held(Scenario):
         "Events are offered at a fixed rate in batches of 10 while a reader holds a REPEATABLE "
         "READ snapshot (`snapshot`), a transaction that has written stays open (`writer`), or "
         "nobody does (`clean`). `mix`: every 20th event of ours fails the first time and is "
-        "retried. The start is the first fifth of the time, the end its last: a queue that does "
-        "not mind has the same figures in both."
+        "retried after a second, which is then the p99. The start is the first fifth of the time, "
+        "the end its last: a queue that does not mind has the same figures in both."
     )
     columns = (
         Column("rate_start", "events/s, start"),

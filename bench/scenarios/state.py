@@ -32,6 +32,7 @@ class Steps(Scenario):
     )
     columns = (
         Column("rate", "steps/s"),
+        Column("seconds", "for seconds", 1),
         Column("wal", "WAL bytes/step"),
         Column("client_cpu", "client CPU s/10 k", 2),
         Column("server_cpu", "server CPU s/10 k", 2),
@@ -70,6 +71,7 @@ class Steps(Scenario):
         context.rates[cell.peer, cell.configuration, self.name] = rate([tally])
         return values | {
             "rate": rate([tally]),
+            "seconds": count / rate([tally]),
             "wal": log / count,
             "client_cpu": 1e4 * client / count,
             "server_cpu": 1e4 * server / count,
