@@ -57,9 +57,9 @@ class Steps(Scenario):
             fill(cell, producer, chains)
             database.settle_down()
             worker = context.session(cell, database, stack, stateful=True)
-            client, server = worker.cpu_seconds(), database.cpu_seconds()
             log = database.wal_bytes()
             worker.work(CONCURRENCY, hops=_STEPS)
+            client, server = worker.cpu_seconds(), database.cpu_seconds()
             count = chains * _STEPS
             patience = 10 * context.mode.seconds + 20
             if not worker.wait_count(count, patience):
