@@ -35,6 +35,8 @@ _LEASE = (
     "SELECT array_agg(id) AS ids, count(payload) FROM leased \\gset\n"
     "DELETE FROM job WHERE id = ANY (:ids);\n"
 )
+# A transaction that only has a number is not flushed; one that has logged a message is.
+_COMMIT = "SELECT pg_logical_emit_message(true, 'bench', '');\n"
 _STEP = (
     "\\set subject random(1, 1000)\n"
     "BEGIN;\n"
@@ -57,8 +59,8 @@ class _Floor:
 
 
 _FLOORS = {
-    "empty commit, 1 client": _Floor("SELECT pg_current_xact_id();\n", 1),
-    "empty commit, 10 clients": _Floor("SELECT pg_current_xact_id();\n", 10),
+    "smallest durable commit, 1 client": _Floor(_COMMIT, 1),
+    "smallest durable commit, 10 clients": _Floor(_COMMIT, 10),
     "insert one, 1 client": _Floor(_INSERT, 1),
     "insert one, 10 clients": _Floor(_INSERT, 10),
     "insert one and notify, 10 clients": _Floor(
