@@ -46,11 +46,11 @@ class Crash(Scenario):
     )
 
     def cells(self, context: Context) -> list[Cell]:
-        """The defaults of those who recover within the patience; full: of all, fast ones too."""
+        """The defaults of those who recover within the patience."""
         return [
             Cell(peer.name, known.name)
             for peer, known in context.configurations()
-            if known is peer.configurations[0] or (context.mode.thorough and peer.name == "arvo")
+            if known is peer.configurations[0]
             if peer.name != "raw" and _recovers(peer.name, context.mode.crash_patience)
         ]
 
