@@ -119,12 +119,12 @@ BEGIN
     logged AS (
         INSERT INTO arvo.log (
             slot, lane, delivery, attempt, at, subject_key, event_key,
-            origin_delivery, origin_lane, origin_xid, event, cause
+            origin_delivery, origin_lane, origin_xid, event, cause, deferred_xid
         )
         SELECT
             arvo.slot(), due.lane, due.delivery, due.attempt, v_now, due.subject_key,
             due.event_key, due.origin_delivery, due.origin_lane, due.origin_xid, due.event,
-            due.cause
+            due.cause, due.xid
         FROM due
         ORDER BY due.due, due.delivery
         RETURNING log.lane, log.delivery, log.cause

@@ -31,7 +31,8 @@ SET arvo.frozen_clock = '2030-01-01T00:00:00Z';
 SELECT is_empty('SELECT * FROM arvo_v1.queue_stats()', 'no queues: no rows');
 DO $$ BEGIN PERFORM arvo_v1.register_queue('a', false, 3, 5, '10 seconds', true, '300 seconds', '60 seconds', 'morgue', 500); END; $$;
 SELECT results_eq(
-    'SELECT * FROM arvo_v1.queue_stats()',
+    'SELECT name, registered, retry_limit, retry_delay, retry_backoff, retry_delay_max, expire_in, dead_letter, warning_queue_size, deferred_count,
+            queued_count, active_count, dead_count, oldest_queued_at, created_on, updated_on FROM arvo_v1.queue_stats()',
     $$ VALUES ('a', true, 5, interval '10 s', true, interval '300 s', interval '60 s', 'morgue', 500, 0::bigint, 0::bigint, 0::bigint, 0::bigint,
                NULL::timestamptz, timestamptz '2030-01-01 00:00:00Z', timestamptz '2030-01-01 00:00:00Z'),
               ('morgue', false, 2, '0', false, NULL, '15 minutes', NULL, 10000, 0, 0, 0, 0, NULL, '2030-01-01 00:00:00Z', '2030-01-01 00:00:00Z') $$,
