@@ -1,4 +1,5 @@
-DROP TYPE arvo_v1.worker, arvo_v1.finding, arvo_v1.explanation;
+DROP TYPE arvo_v1.presence, arvo_v1.vital, arvo_v1.explanation, arvo.lane_state,
+arvo.disagreement;
 ALTER TYPE arvo_v1.step
 DROP ATTRIBUTE parent_subject,
 DROP ATTRIBUTE depth,
@@ -31,7 +32,8 @@ COMMENT ON COLUMN arvo_v1.queue_stats.dead_count IS 'Dead letters of this queue 
 COMMENT ON COLUMN arvo_v1.queue_stats.oldest_queued_at IS 'When the oldest ready delivery was appended.';
 
 DROP TABLE arvo.upkeep, arvo.worker;
-DROP INDEX arvo.dead_delivery_idx, arvo.log_delivery_idx, arvo.deferred_lane_idx;
+DROP INDEX arvo.dead_delivery_idx, arvo.lease_delivery_idx, arvo.log_delivery_idx,
+arvo.deferred_lane_idx;
 DROP TYPE arvo.pace, arvo.lane_count, arvo.frontier;
 DROP TABLE arvo.tally;
 ALTER TABLE arvo.log DROP COLUMN deferred_xid;

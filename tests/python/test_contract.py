@@ -41,11 +41,14 @@ JSON_PARAMETERS = {
     "events": Sequence[arvo_plpg.ArvoEvent],
     "results": Sequence[Mapping[str, Any]],
     "data": Mapping[str, Any],
+    "details": Mapping[str, Any],
 }
 ATTRIBUTES = {
     "text": str,
+    "text[]": list[str],
     "integer": int,
     "bigint": int,
+    "double precision": float,
     "boolean": bool,
     "interval": timedelta,
     "timestamp with time zone": datetime,

@@ -251,9 +251,13 @@ def test_a_lane_that_was_moved_by_hand_is_counted_anew(actors):
         ann.put(f"e{number}")
     ann.ask("SELECT arvo.tally_lanes()")
     ann.take(3)
-    ann.ask("DELETE FROM arvo.log WHERE delivery = (SELECT min(delivery) FROM arvo.log) RETURNING 1")
+    ann.ask(
+        "DELETE FROM arvo.log WHERE delivery = (SELECT min(delivery) FROM arvo.log) RETURNING 1"
+    )
     ann.ask("SELECT count(arvo.tally_lane(lane, NULL)) FROM arvo.lane")
-    told = ann.ask("SELECT name, queued_count, waiting_count, total_count FROM arvo_v1.queue_stats()")
+    told = ann.ask(
+        "SELECT name, queued_count, waiting_count, total_count FROM arvo_v1.queue_stats()"
+    )
     assert told == [("q", 2, 0, 4)]
 
 
