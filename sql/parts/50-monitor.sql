@@ -93,6 +93,9 @@ COMMENT ON COLUMN arvo.pace.run_p95 IS 'As in arvo_v1.queue_stats.';
 CREATE INDEX log_delivery_idx ON arvo.log
 USING brin (delivery int8_minmax_multi_ops) WITH (pages_per_range = 32, autosummarize = on);
 CREATE INDEX dead_delivery_idx ON arvo.dead (delivery);
+-- Where many deliveries of one transaction are leased by many claims, the position tells them apart.
+DROP INDEX arvo.lease_range_idx;
+CREATE INDEX lease_range_idx ON arvo.lease (lane, high_xid, last_delivery) WHERE token <> 0;
 -- What was parked is leased any time later, so the order of the ledger does not find it. About 1.5
 -- microseconds a delivery, in gated queues only; no pending list, whose flush would hold up a claim.
 CREATE INDEX lease_delivery_idx ON arvo.lease

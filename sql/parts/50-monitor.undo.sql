@@ -34,6 +34,8 @@ COMMENT ON COLUMN arvo_v1.queue_stats.oldest_queued_at IS 'When the oldest ready
 DROP TABLE arvo.upkeep, arvo.worker;
 DROP INDEX arvo.dead_delivery_idx, arvo.lease_delivery_idx, arvo.log_delivery_idx,
 arvo.deferred_lane_idx;
+DROP INDEX arvo.lease_range_idx;
+CREATE INDEX lease_range_idx ON arvo.lease (lane, high_xid) WHERE token <> 0;
 DROP TYPE arvo.pace, arvo.lane_count, arvo.frontier;
 DROP TABLE arvo.tally;
 ALTER TABLE arvo.log DROP COLUMN deferred_xid;

@@ -9,10 +9,12 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $lease_of$
 -- NULL when it has not been claimed. In a plain queue leases follow the order of the log, so it is
--- the first whose range of transactions holds it. In a gated queue it may have been parked, and is
--- looked up by its number. Heartbeats continue a lease in new rows; this is the first.
+-- the first whose position is not before it. In a gated queue it may have been parked, and is looked
+-- up by its number. What is left are leases that were not made by a claim: the first whose range of
+-- transactions holds it. Heartbeats continue a lease in new rows; this is the first.
 --
---   Reads    arvo.lease by (lane, number), deliveries and (lane, high_xid), arvo.parked by delivery
+--   Reads    arvo.lease by (lane, number), deliveries and (lane, high_xid, last_delivery), arvo.parked
+--            by delivery
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
@@ -38,6 +40,20 @@ BEGIN
         OFFSET 0
     ) AS found
     WHERE found.lane = p_lane AND found.token <> 0 AND NOT found.carried
+    LIMIT 1;
+    IF FOUND THEN
+        RETURN v_lease;
+    END IF;
+
+    SELECT lease.* INTO v_lease
+    FROM arvo.lease
+    WHERE lease.lane = p_lane
+    AND (lease.high_xid, lease.last_delivery) >= (p_xid, p_delivery)
+    AND lease.low_xid <= p_xid
+    AND lease.token <> 0
+    AND NOT lease.carried
+    AND p_delivery = ANY (lease.deliveries)
+    ORDER BY lease.high_xid, lease.last_delivery
     LIMIT 1;
     IF FOUND THEN
         RETURN v_lease;

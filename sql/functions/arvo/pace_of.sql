@@ -11,7 +11,8 @@ SET jit = off
 AS $pace_of$
 -- A sample, bounded whatever the load: of each lane the newest 200 claims of the last five minutes. A
 -- rate is per minute of the time that they cover. Run times are those that workers report; waits are
--- looked up in the log for the newest 200 deliveries of each lane.
+-- looked up in the log for the newest 200 deliveries of each lane (without those leased before
+-- revision 3, whose transactions are not known one by one).
 --
 --   Reads    arvo.lane, arvo.lease by (lane, number), arvo.closure by token, arvo.log by (lane, xid,
 --            delivery), arvo.clock
@@ -82,8 +83,13 @@ wait AS MATERIALIZED (
     SELECT extract(epoch FROM taken.leased_at - entry.at) AS seconds
     FROM arvo.lane
     CROSS JOIN LATERAL (
-        SELECT claim.leased_at, claim.low_xid, claim.high_xid, claim.xids, leased.delivery,
-               leased.ordinal
+        SELECT
+            claim.leased_at,
+            leased.delivery,
+            coalesce(
+                claim.xids[least(leased.ordinal, cardinality(claim.xids))],
+                CASE WHEN claim.low_xid = claim.high_xid THEN claim.low_xid END
+            ) AS xid
         FROM claim
         CROSS JOIN LATERAL
             unnest(claim.deliveries) WITH ORDINALITY AS leased (delivery, ordinal)
@@ -94,14 +100,7 @@ wait AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT log.at
         FROM arvo.log
-        WHERE log.lane = lane.lane
-        AND log.xid >= coalesce(
-            taken.xids[least(taken.ordinal, cardinality(taken.xids))], taken.low_xid
-        )
-        AND log.xid <= coalesce(
-            taken.xids[least(taken.ordinal, cardinality(taken.xids))], taken.high_xid
-        )
-        AND log.delivery = taken.delivery
+        WHERE log.lane = lane.lane AND log.xid = taken.xid AND log.delivery = taken.delivery
         OFFSET 0
     ) AS entry
     WHERE lane.queue = p_queue
