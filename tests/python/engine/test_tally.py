@@ -228,20 +228,78 @@ def figures(session: Any) -> tuple[Any, Any]:
         return session.ask(TOLD), session.ask(TRUTH)
 
 
-@pytest.mark.parametrize("seed", range(HISTORIES))
-def test_figures_are_what_a_count_of_everything_finds(actors, seed):
+def differences(seed: int, actors: Any) -> str | None:
+    """What is told and what is true, where they differ first; None when they never do."""
     history = History(seed, actors)
     judge = actors()
-    told_of = []
-    for _ in range(STEPS):
-        told_of.append(history.step())
+    try:
+        return first_difference(history, judge)
+    finally:
+        for session in (*history.sessions, judge):
+            session.connection.close()
+
+
+def first_difference(history: History, judge: Any) -> str | None:
+    for step in range(STEPS):
+        name = history.step()
         told, true = figures(judge)
-        assert told == true, told_of
+        if told != true:
+            return f"after step {step}, {name}: {told} is told, {true} is true"
         for most in (0, 2):
             with judge.connection.transaction():
                 judge.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 carried, again = judge.ask(CARRIED, most), judge.ask(TRUTH)
-            assert carried == [(n, d, q, w, t) for n, d, q, w, _, _, t in again], told_of
+            true = [(n, d, q, w, t) for n, d, q, w, _, _, t in again]
+            if carried != true:
+                return f"after step {step}, {name}: {carried} is carried, {true} is true"
+    return None
+
+
+@pytest.mark.parametrize("seed", range(HISTORIES))
+def test_figures_are_what_a_count_of_everything_finds(actors, seed):
+    assert differences(seed, actors) is None
+
+
+MUTANTS = {
+    "promotion leaves no trace": ("promote", "due.cause, due.xid", "due.cause, NULL"),
+    "late transactions are not counted": (
+        "count_lane", "FROM pg_snapshot_xip(v_since) AS", "FROM pg_snapshot_xip('1:1:') AS",
+    ),
+    "gaps of a window are not unread": (
+        "frontier_of", "WHERE listed.xid < v_frontier.from_xid", "WHERE false",
+    ),
+    "the own transaction is seen": (
+        "tally_lane", "arvo.window_snapshot()", "pg_current_snapshot()",
+    ),
+    "what was just promoted is forgotten": (
+        "count_lane", "WHERE pg_visible_in_snapshot(entry.deferred_xid, p_seen)", "WHERE false",
+    ),
+    "heartbeats lease again": ("count_lane", "AND NOT lease.carried", ""),
+    "the last that was passed is not": (
+        "count_passed", "<= (v_upto.from_xid", "< (v_upto.from_xid",
+    ),
+    "counted by rows, not by snapshots": (
+        "count_lane", "p_seen IS NULL OR pg_visible_in_snapshot(entry.xid, p_seen)", "true",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS.keys())
+def test_histories_find_what_is_wrong(actors, stage: psycopg.Connection, mutant):
+    function, right, wrong = mutant
+    ((text,),) = stage.execute(
+        "SELECT pg_get_functiondef(oid) FROM pg_proc"
+        " WHERE pronamespace = 'arvo'::regnamespace AND proname = %s",
+        [function],
+    ).fetchall()
+    assert right in text
+    stage.execute(text.replace(right, wrong).encode())
+    for seed in range(20):
+        if differences(seed, actors):
+            return
+        stage.execute("SELECT stage.clear()")
+        stage.execute("TRUNCATE arvo.tally, arvo.parked")
+    pytest.fail("twenty histories did not find it")
 
 
 def test_a_lane_that_was_moved_by_hand_is_counted_anew(actors):
