@@ -122,11 +122,11 @@ BEGIN
             ELSE 'ok'
         END,
         coalesce(v_holder.age, 0)::text,
-        coalesce(
-            format('%s holds back cleaning by %s transactions%s.', v_holder.name, v_holder.age,
-                   ', since ' || v_holder.held),
-            'Nobody else holds a snapshot.'
-        ) || v_blind,
+        CASE
+            WHEN v_holder.age IS NULL THEN 'Nobody else holds a snapshot.'
+            ELSE format('%s holds back cleaning by %s transactions%s.', v_holder.name,
+                        v_holder.age, ', for ' || v_holder.held)
+        END || v_blind,
         CASE
             WHEN v_holder.age > 1000000 OR v_holder.held > interval '5 minutes'
                 THEN v_holder.remedy
@@ -153,11 +153,12 @@ BEGIN
             ELSE 'ok'
         END,
         coalesce(v_holder.sessions, 0)::text,
-        coalesce(
-            format('The oldest is session %s of %s (%s), since %s.', v_holder.pid, v_holder.usename,
-                   left(to_json(v_holder.application_name)::text, 80), v_holder.held),
-            'No session is seen to have been so for a minute.'
-        ) || v_blind,
+        CASE
+            WHEN v_holder.pid IS NULL THEN 'No session is seen to have been so for a minute.'
+            ELSE format('The oldest is session %s of %s (%s), for %s.', v_holder.pid,
+                        v_holder.usename, left(to_json(v_holder.application_name)::text, 80),
+                        v_holder.held)
+        END || v_blind,
         CASE
             WHEN v_holder.pid IS NOT NULL
                 THEN 'Set idle_in_transaction_session_timeout for that role.'

@@ -1,6 +1,6 @@
 -- arvo.vitals_of_server(): contract, stories.
 BEGIN;
-SELECT plan(16);
+SELECT plan(18);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -40,6 +40,10 @@ SELECT setval('arvo.lease_number', 17592186044415) \gset
 SELECT is(pg_temp.told('sequence'), 'warning | lease_number | 100.0 % of its numbers are used.', 'and one that is there');
 UPDATE arvo.origin SET system_identifier = 1;
 SELECT matches(pg_temp.told('cluster'), '^warning .* of cluster 1: claims are refused\.$', 'another cluster');
+SELECT is(pg_temp.told('idle_in_transaction'), 'ok | 0 | No session is seen to have been so for a minute.', 'nobody idles in a transaction');
+SELECT matches(
+    pg_temp.told('oldest_snapshot'), '^[a-z]+ \| (0 \| Nobody else holds a snapshot\.|[0-9]+ \| .+ holds back cleaning by [0-9]+ transactions)', 'who holds back cleaning, if anybody does'
+);
 SELECT unalike(pg_temp.told('oldest_snapshot'), '%hidden%', 'who may see everything is told nothing of hidden sessions');
 
 SELECT * FROM finish();
