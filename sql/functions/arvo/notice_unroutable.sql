@@ -49,7 +49,7 @@ BEGIN
         )
     FROM unnest(p_accepted) AS accepted
     INNER JOIN arvo.queue ON queue.name = accepted.queue
-    INNER JOIN arvo.lane ON lane.queue = queue.queue
+    INNER JOIN arvo.lane ON lane.queue = queue.queue AND NOT lane.retired
     INNER JOIN arvo.log AS entry
         ON entry.lane = lane.lane
         AND entry.xid = pg_current_xact_id()

@@ -126,11 +126,11 @@ BEGIN
         ) AS deferred
     ),
 
-    -- a promoted row stands in both rooms until it is swept away
+    -- a promoted row stands in both rooms until it is swept away, a rebased one in two lanes
     step AS MATERIALIZED (
         SELECT DISTINCT ON (entry.delivery) entry.*
         FROM entry
-        ORDER BY entry.delivery, entry.due NULLS FIRST
+        ORDER BY entry.delivery, entry.due NULLS FIRST, entry.lane DESC
     ),
 
     -- what a later delivery says of the one before

@@ -264,7 +264,7 @@ def test_figures_are_what_a_count_of_everything_finds(actors, seed):
 
 
 MUTANTS = {
-    "promotion leaves no trace": ("promote", "due.cause, due.xid", "due.cause, NULL"),
+    "promotion leaves no trace": ("promote", "due.options, due.xid", "due.options, NULL"),
     "late transactions are not counted": (
         "count_lane", "FROM pg_snapshot_xip(v_since) AS", "FROM pg_snapshot_xip('1:1:') AS",
     ),

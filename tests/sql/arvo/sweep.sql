@@ -1,4 +1,4 @@
--- arvo.sweep(head, most): contract, stories.
+-- arvo.sweep(head, most, all): contract, stories.
 BEGIN;
 SELECT plan(24);
 \ir ../given.psql
@@ -6,7 +6,7 @@ SELECT plan(24);
 -- contract --------------------------------------------------------------------------------------
 
 SELECT * FROM pg_temp.contract(
-    'arvo.sweep(arvo.lease,integer)',
+    'arvo.sweep(arvo.lease,integer,boolean)',
     'bigint', 'plpgsql', 'volatile', false,
     'nobody'
 );
@@ -52,7 +52,7 @@ SELECT results_eq(
 );
 SELECT results_eq(
     $$ SELECT log.origin_delivery, log.attempt, log.cause FROM arvo.log WHERE log.attempt = 2 ORDER BY log.delivery $$,
-    $$ SELECT delivery, 2, jsonb_build_object('delivery', delivery, 'outcome', 'expired', 'error', jsonb_build_object(
+    $$ SELECT delivery, 2, jsonb_build_object('delivery', delivery, 'outcome', 'expired', 'expiries', 1, 'error', jsonb_build_object(
            'name', 'LeaseExpired', 'message', 'the worker did not report back before its lease expired', 'stack', NULL))
        FROM first_held ORDER BY delivery $$,
     'and goes back as the next attempt'
