@@ -121,12 +121,13 @@ BEGIN
     logged AS (
         INSERT INTO arvo.log (
             slot, lane, delivery, attempt, at, subject_key, event_key,
-            origin_delivery, origin_lane, origin_xid, event, cause, key, options
+            origin_delivery, origin_lane, origin_xid, event, cause, key, options,
+            deferred_xid
         )
         SELECT
             arvo.slot(), due.lane, due.delivery, due.attempt, v_now, due.subject_key,
             due.event_key, due.origin_delivery, due.origin_lane, due.origin_xid, due.event,
-            due.cause, due.key, due.options
+            due.cause, due.key, due.options, due.xid
         FROM due
         ORDER BY due.due, due.delivery
         RETURNING log.lane, log.delivery, log.cause
