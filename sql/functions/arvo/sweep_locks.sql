@@ -15,7 +15,7 @@ AS $sweep_locks$
 WITH lapsed AS MATERIALIZED (
     SELECT old.subject_digest
     FROM arvo.state_lock AS old
-    WHERE old.expires_at <= arvo.clock() - interval '1 hour'
+    WHERE old.expires_at <= (SELECT arvo.clock() - interval '1 hour')
     LIMIT p_limit
     FOR UPDATE SKIP LOCKED
 ),
