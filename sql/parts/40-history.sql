@@ -35,7 +35,7 @@ COMMENT ON COLUMN arvo.pin.at IS 'When that was appended; when it was leased, fo
 -- ---------------------------------------------------------------------------------------------
 
 CREATE INDEX deferred_origin_idx ON arvo.deferred (at) WHERE origin_delivery IS NOT NULL;
-CREATE INDEX dead_resolved_idx ON arvo.dead (resolved_at) WHERE resolution IS NOT NULL;
+CREATE INDEX dead_resolved_at_idx ON arvo.dead (resolved_at) WHERE resolution IS NOT NULL;
 DROP INDEX arvo.parked_at_idx;
 CREATE INDEX parked_at_idx ON arvo.parked (queue, at);
 
