@@ -41,7 +41,7 @@ BEGIN
             LIMIT 1
         ) AS newest
         CROSS JOIN LATERAL arvo.first_unclaimed(newest.head) AS entry
-        WHERE entry.at <= v_now - queue.retention
+        WHERE entry.at <= v_now - queue.retention AND NOT lane.retired
         ORDER BY entry.at, lane.lane
         LIMIT 32
     LOOP

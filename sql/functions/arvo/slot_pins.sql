@@ -59,6 +59,7 @@ AS $slot_pins$
             LIMIT 1
         )
     ) AS found
+    WHERE NOT lane.retired
     LIMIT p_limit
 )
 UNION ALL
