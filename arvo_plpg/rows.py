@@ -351,10 +351,10 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """What one task of maintenance did, in rows."""
+    """What one task of maintenance did, in rows; None when it failed."""
 
     task: str
-    touched: int
+    touched: int | None
 
 
 @dataclass(frozen=True, slots=True)
