@@ -35,6 +35,8 @@ PARAMETERS = {
     "bigint[]": Sequence[int],
     "boolean": bool,
     "interval": timedelta,
+    "timestamp with time zone": datetime,
+    "jsonpath": str,
 }
 JSON_PARAMETERS = {
     "event": arvo_plpg.ArvoEvent,
