@@ -25,7 +25,7 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $find_deliveries$
 -- Looks without any lock: what it says is to be looked at again under the locks. What is NULL does not
--- filter; at least one must be given. Dead letters come first, then what is due later. By event, subject or tree it looks only at their rows; otherwise
+-- filter; at least one must be given. Dead letters come first, what is due later last. By event, subject or tree it looks only at their rows; otherwise
 -- it reads what waits, from each lane's cursor on, in order, until it has p_limit: the cost grows with
 -- the backlog, not with history. p_before is when the delivery was appended or put off. Dead letters
 -- are meant by number, event and tree only. A dead letter that lies in a dead-letter queue is the
@@ -114,72 +114,7 @@ BEGIN
         v_left := v_left - v_got;
     END IF;
 
-    IF 'deferred' = ANY (p_places) THEN
-        SELECT head.* INTO STRICT v_passed
-        FROM arvo.promotion AS head
-        ORDER BY head.number DESC
-        LIMIT 1;
-        RETURN QUERY
-        SELECT
-            waiting.delivery, 'deferred', waiting.lane, NULL::xid8, waiting.event_key,
-            NULL::bigint, NULL::bigint, queue.name, whole.event ->> 'id'
-        FROM (
-            SELECT found.*
-            FROM unnest(v_wanted) AS named (delivery)
-            CROSS JOIN LATERAL (
-                SELECT deferred.* FROM arvo.deferred WHERE deferred.delivery = named.delivery
-            ) AS found
-            UNION ALL
-            SELECT found.*
-            FROM unnest(v_subjects) AS named (subject)
-            CROSS JOIN LATERAL (
-                SELECT deferred.*
-                FROM arvo.deferred
-                WHERE deferred.subject_key = hashtextextended(named.subject, 0)
-            ) AS found
-            WHERE v_wanted IS NULL
-            UNION ALL
-            SELECT deferred.*
-            FROM arvo.deferred
-            WHERE v_wanted IS NULL AND v_subjects IS NULL
-        ) AS waiting
-        INNER JOIN arvo.lane ON lane.lane = waiting.lane
-        INNER JOIN arvo.queue ON queue.queue = lane.queue
-        CROSS JOIN LATERAL (
-            SELECT coalesce(waiting.event, (
-                SELECT origin.event
-                FROM arvo.log AS origin
-                WHERE origin.lane = waiting.origin_lane
-                AND origin.xid = waiting.origin_xid
-                AND origin.delivery = waiting.origin_delivery
-            )) AS event
-            OFFSET 0
-        ) AS whole
-        WHERE NOT (
-            (waiting.due, waiting.delivery) <= (v_passed.due, v_passed.delivery)
-            AND pg_visible_in_snapshot(waiting.xid, v_passed.snapshot)
-        )
-        AND (v_queue IS NULL OR lane.queue = v_queue)
-        AND lane.lane <> ALL (p_but)
-        AND (p_before IS NULL OR waiting.at < p_before)
-        AND (p_event_id IS NULL OR waiting.event_key = hashtextextended(p_event_id, 0))
-        AND (
-            NOT v_content
-            OR arvo.is_wanted(
-                whole.event, p_event_id, p_event_type, v_subjects, p_path, p_text
-            )
-        )
-        ORDER BY waiting.delivery
-        LIMIT v_left;
-        GET DIAGNOSTICS v_got = ROW_COUNT;
-        v_left := v_left - v_got;
-    END IF;
-
-    IF NOT p_places && '{queued,parked,leased}' THEN
-        RETURN;
-    END IF;
-
-    IF p_event_id IS NOT NULL OR v_subjects IS NOT NULL THEN
+    IF (p_event_id IS NOT NULL OR v_subjects IS NOT NULL) AND p_places && '{queued,parked,leased}' THEN
         RETURN QUERY
         SELECT
             entry.delivery, stands.place, entry.lane, entry.xid, entry.event_key, stands.token,
@@ -223,14 +158,18 @@ BEGIN
         AND arvo.is_wanted(whole.event, p_event_id, p_event_type, v_subjects, p_path, p_text)
         ORDER BY entry.delivery
         LIMIT v_left;
-        RETURN;
+        GET DIAGNOSTICS v_got = ROW_COUNT;
+        v_left := v_left - v_got;
     END IF;
 
     FOR v_lane IN
         SELECT lane.lane, queue.name
         FROM arvo.lane
         INNER JOIN arvo.queue ON queue.queue = lane.queue
-        WHERE (v_queue IS NULL OR lane.queue = v_queue)
+        WHERE p_event_id IS NULL
+        AND v_subjects IS NULL
+        AND p_places && '{queued,parked,leased}'
+        AND (v_queue IS NULL OR lane.queue = v_queue)
         AND lane.lane <> ALL (p_but)
         ORDER BY lane.lane
     LOOP
@@ -354,6 +293,65 @@ BEGIN
         GET DIAGNOSTICS v_got = ROW_COUNT;
         v_left := v_left - v_got;
     END LOOP;
+
+    IF 'deferred' = ANY (p_places) AND v_left > 0 THEN
+        SELECT head.* INTO STRICT v_passed
+        FROM arvo.promotion AS head
+        ORDER BY head.number DESC
+        LIMIT 1;
+        RETURN QUERY
+        SELECT
+            waiting.delivery, 'deferred', waiting.lane, NULL::xid8, waiting.event_key,
+            NULL::bigint, NULL::bigint, queue.name, whole.event ->> 'id'
+        FROM (
+            SELECT found.*
+            FROM unnest(v_wanted) AS named (delivery)
+            CROSS JOIN LATERAL (
+                SELECT deferred.* FROM arvo.deferred WHERE deferred.delivery = named.delivery
+            ) AS found
+            UNION ALL
+            SELECT found.*
+            FROM unnest(v_subjects) AS named (subject)
+            CROSS JOIN LATERAL (
+                SELECT deferred.*
+                FROM arvo.deferred
+                WHERE deferred.subject_key = hashtextextended(named.subject, 0)
+            ) AS found
+            WHERE v_wanted IS NULL
+            UNION ALL
+            SELECT deferred.*
+            FROM arvo.deferred
+            WHERE v_wanted IS NULL AND v_subjects IS NULL
+        ) AS waiting
+        INNER JOIN arvo.lane ON lane.lane = waiting.lane
+        INNER JOIN arvo.queue ON queue.queue = lane.queue
+        CROSS JOIN LATERAL (
+            SELECT coalesce(waiting.event, (
+                SELECT origin.event
+                FROM arvo.log AS origin
+                WHERE origin.lane = waiting.origin_lane
+                AND origin.xid = waiting.origin_xid
+                AND origin.delivery = waiting.origin_delivery
+            )) AS event
+            OFFSET 0
+        ) AS whole
+        WHERE NOT (
+            (waiting.due, waiting.delivery) <= (v_passed.due, v_passed.delivery)
+            AND pg_visible_in_snapshot(waiting.xid, v_passed.snapshot)
+        )
+        AND (v_queue IS NULL OR lane.queue = v_queue)
+        AND lane.lane <> ALL (p_but)
+        AND (p_before IS NULL OR waiting.at < p_before)
+        AND (p_event_id IS NULL OR waiting.event_key = hashtextextended(p_event_id, 0))
+        AND (
+            NOT v_content
+            OR arvo.is_wanted(
+                whole.event, p_event_id, p_event_type, v_subjects, p_path, p_text
+            )
+        )
+        ORDER BY waiting.delivery
+        LIMIT v_left;
+    END IF;
 END;
 $find_deliveries$;
 

@@ -204,7 +204,13 @@ LEFT JOIN arvo.dead
     OR (story.cause ? 'hops' AND story.place IN ('dead', 'expired') AND successor.delivery IS NULL
         AND dead.dead = (story.cause ->> 'dead')::bigint)
 WHERE coalesce(successor.times, 0) + (dead.delivery IS NOT NULL)::integer <> CASE
-    WHEN story.place IN ('retried', 'released', 'snoozed', 'conflict', 'expired', 'dead') THEN 1
+    WHEN story.place IN ('retried', 'released', 'snoozed', 'conflict', 'expired', 'dead', 'moved')
+        THEN 1
+    -- withdrawn, and not met by a claim yet
+    WHEN story.place = 'queued' AND EXISTS (
+        SELECT FROM arvo.tombstone
+        WHERE tombstone.delivery = story.delivery AND tombstone.reason = 'moved'
+    ) THEN 1
     ELSE 0
 END
 UNION ALL
@@ -256,7 +262,8 @@ $$;
 CREATE FUNCTION stage.clear() RETURNS void
 LANGUAGE sql VOLATILE AS $$
 TRUNCATE stage.held, arvo.log, arvo.lease, arvo.closure, arvo.deferred, arvo.promotion, arvo.dead,
-         arvo.tombstone, arvo.state, arvo.state_lock, arvo.lineage, arvo.lane, arvo.queue;
+         arvo.tombstone, arvo.state, arvo.state_lock, arvo.lineage, arvo.operation, arvo.lane,
+         arvo.queue;
 INSERT INTO arvo.promotion (number, due, delivery, snapshot, promoted, at)
 VALUES (0, '-infinity', 0, '1:1:', 0, clock_timestamp());
 $$;
