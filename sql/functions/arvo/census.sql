@@ -42,6 +42,7 @@ BEGIN
         SELECT
         FROM arvo.tombstone
         WHERE tombstone.lane = parked.lane AND tombstone.delivery = parked.delivery
+        OFFSET 0  -- a look-up for each row
     );
 
     v_census.leased := arvo.count_leased(p_queue);
@@ -63,11 +64,19 @@ BEGIN
             END
         )
         AND (p_snapshot IS NULL OR pg_visible_in_snapshot(entry.xid, p_snapshot))
-        AND arvo.is_unclaimed(v_head, entry.xid, entry.delivery)
+        AND NOT pg_visible_in_snapshot(entry.xid, v_head.previous_snapshot)
+        AND NOT (
+            pg_visible_in_snapshot(entry.xid, v_head.snapshot)
+            AND (
+                v_head.exhausted
+                OR (entry.xid, entry.delivery) <= (v_head.last_xid, v_head.last_delivery)
+            )
+        )
         AND NOT EXISTS (
             SELECT
             FROM arvo.tombstone
             WHERE tombstone.lane = v_lane AND tombstone.delivery = entry.delivery
+            OFFSET 0  -- a look-up for each row
         );
         v_census.queued := v_census.queued + v_count;
     END LOOP;

@@ -23,6 +23,8 @@ AS $empty_queue$
 --   Raises   RV902  the stored transaction numbers belong to another cluster
 DECLARE
     v_left bigint := coalesce(p_limit, 9223372036854775807);
+    -- Those that are made from now on are not locked, and not read.
+    v_lanes integer[] := ARRAY(SELECT own.lane FROM arvo.lanes_of(p_queue.queue) AS own);
     v_lane integer;
     v_head arvo.lease;
     v_reading arvo.reading;
@@ -34,7 +36,7 @@ DECLARE
     v_deferred bigint := 0::bigint;
     v_passed arvo.promotion;
 BEGIN
-    PERFORM arvo.lock_lanes(ARRAY(SELECT own.lane FROM arvo.lanes_of(p_queue.queue) AS own));
+    PERFORM arvo.lock_lanes(v_lanes);
     PERFORM pg_advisory_xact_lock(hashtext('arvo'), 0);
     -- A queue that is being drained goes on from here: its lanes are about to be read further.
     UPDATE arvo.queue
@@ -125,7 +127,7 @@ BEGIN
         END LOOP;
     END LOOP;
 
-    FOR v_lane IN SELECT own.lane FROM arvo.lanes_of(p_queue.queue) AS own LOOP
+    FOREACH v_lane IN ARRAY v_lanes LOOP
         LOOP
             EXIT WHEN v_left <= 0;
             v_head := arvo.head_of(v_lane);
@@ -143,7 +145,7 @@ BEGIN
     FOR v_delivery IN
         SELECT deferred.delivery
         FROM arvo.deferred
-        WHERE deferred.lane IN (SELECT own.lane FROM arvo.lanes_of(p_queue.queue) AS own)
+        WHERE deferred.lane = ANY (v_lanes)
         AND NOT (
             (deferred.due, deferred.delivery) <= (v_passed.due, v_passed.delivery)
             AND pg_visible_in_snapshot(deferred.xid, v_passed.snapshot)

@@ -231,6 +231,7 @@ BEGIN
                 SELECT
                 FROM arvo.tombstone
                 WHERE tombstone.lane = entry.lane AND tombstone.delivery = entry.delivery
+            OFFSET 0  -- a look-up for each row
             )
             AND (
                 NOT v_content
@@ -283,6 +284,7 @@ BEGIN
             SELECT
             FROM arvo.tombstone
             WHERE tombstone.lane = entry.lane AND tombstone.delivery = entry.delivery
+            OFFSET 0  -- a look-up for each row
         )
         AND (
             NOT v_content

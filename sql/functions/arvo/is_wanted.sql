@@ -8,7 +8,7 @@ CREATE OR REPLACE FUNCTION arvo.is_wanted(
     p_text text DEFAULT NULL
 )
 RETURNS boolean
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -21,22 +21,24 @@ AS $is_wanted$
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
-SELECT (p_event_id IS NULL OR p_event ->> 'id' = p_event_id)
-    AND (
-        p_event_type IS NULL
-        OR p_event ->> 'type' = p_event_type
-        OR (
-            p_event_type LIKE '%*' AND starts_with(p_event ->> 'type', left(p_event_type, -1))
+BEGIN
+    RETURN (p_event_id IS NULL OR p_event ->> 'id' = p_event_id)
+        AND (
+            p_event_type IS NULL
+            OR p_event ->> 'type' = p_event_type
+            OR (
+                p_event_type LIKE '%*' AND starts_with(p_event ->> 'type', left(p_event_type, -1))
+            )
         )
-    )
-    AND (p_subjects IS NULL OR p_event ->> 'subject' = ANY (p_subjects))
-    AND (
-        p_path IS NULL
-        OR coalesce(
-            jsonb_path_query_first(p_event, p_path, '{}', true) NOT IN ('false', 'null'), false
+        AND (p_subjects IS NULL OR p_event ->> 'subject' = ANY (p_subjects))
+        AND (
+            p_path IS NULL
+            OR coalesce(
+                jsonb_path_query_first(p_event, p_path, '{}', true) NOT IN ('false', 'null'), false
+            )
         )
-    )
-    AND (p_text IS NULL OR strpos(p_event::text, p_text) > 0);
+        AND (p_text IS NULL OR strpos(p_event::text, p_text) > 0);
+END;
 $is_wanted$;
 
 COMMENT ON FUNCTION arvo.is_wanted(jsonb, text, text, text[], jsonpath, text) IS

@@ -12,7 +12,8 @@ SET enable_mergejoin = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $drain_queue$
--- All lanes are held while the line is drawn, so no claim can have read beyond it. What is put off, and
+-- All lanes are held while the line is drawn, so no claim can have read beyond it; a priority that is
+-- used for the first time at this moment may have been, and then waits from there. What is put off, and
 -- what fails from now on, comes after it. Ends a pause; resume_queue ends the drain. "waiting" says how
 -- many are left to do, with those in hands: call again to see it fall. Idempotent: the line stays where
 -- it was drawn first.

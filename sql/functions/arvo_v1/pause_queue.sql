@@ -13,8 +13,8 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $pause_queue$
 -- A name that ends in * stands for every queue that begins so. What is in hands is settled as ever;
--- dispatches go on. Once this has been committed, no claim hands out anything any more. Ends a drain.
--- One row for each queue; idempotent.
+-- dispatches go on. It waits for claims that are under way: once this has been committed, none hands
+-- out anything any more. Ends a drain. One row for each queue; idempotent.
 --
 --   Reads    arvo.queue, arvo.lane, arvo.clock
 --   Writes   arvo.queue, arvo.operation

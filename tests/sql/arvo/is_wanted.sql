@@ -7,7 +7,7 @@ SELECT plan(23);
 
 SELECT * FROM pg_temp.contract(
     'arvo.is_wanted(jsonb,text,text,text[],jsonpath,text)',
-    'boolean', 'sql', 'immutable', false,
+    'boolean', 'plpgsql', 'immutable', false,
     'nobody'
 );
 
