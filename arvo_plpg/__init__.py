@@ -32,6 +32,7 @@ from arvo_plpg.errors import (
     SchemaError,
     SchemaMissing,
     SchemaTooOld,
+    UnknownEvent,
     UnknownQueue,
     VersionConflict,
 )
@@ -75,7 +76,7 @@ from arvo_plpg.model_error import (
     InvalidSubjectError,
     ModelError,
 )
-from arvo_plpg.options import HandlerOptions, QueueOptions, WorkerOptions
+from arvo_plpg.options import DispatchOptions, HandlerOptions, QueueOptions, WorkerOptions
 from arvo_plpg.payload import SystemErrorData
 from arvo_plpg.runtime.delivery import Delivery, current_delivery
 from arvo_plpg.subject import ArvoOrchestrationSubject, SubjectContent
@@ -118,6 +119,7 @@ __all__ = [
     "DatabaseUnreachable",
     "DeadlineExceeded",
     "Delivery",
+    "DispatchOptions",
     "Emission",
     "EmissionDomains",
     "EventId",
@@ -155,6 +157,7 @@ __all__ = [
     "SystemErrorData",
     "TransactionViolation",
     "TransactionViolationCause",
+    "UnknownEvent",
     "UnknownQueue",
     "VersionConflict",
     "VersionDefinition",

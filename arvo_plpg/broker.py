@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
 from arvo_plpg._async.broker import Broker
-from arvo_plpg.errors import ArvoError, BrokerNotStarted, InvalidArgument, InvalidOption
+from arvo_plpg.errors import (
+    ArvoError,
+    BrokerNotStarted,
+    InvalidArgument,
+    InvalidOption,
+    SourceMismatch,
+    WorkflowCompletionNotConfigured,
+)
 from arvo_plpg.event import ArvoEvent
-from arvo_plpg.options import HandlerOptions
+from arvo_plpg.options import DispatchOptions, HandlerOptions, StartAfter
 from arvo_plpg.runtime.connect import Pool, lend, open_pool, shake_hands
 from arvo_plpg.runtime.route import DOMAINS, UNROUTABLE, handler_route, listener_route
 from arvo_plpg.runtime.worker import Worker
@@ -44,6 +50,9 @@ class PostgresEventBroker:
         lease_seconds: how long a silent process keeps its deliveries before they go elsewhere;
             1 to 300.
         pool_size: most connections for dispatching and asking; working takes three more.
+        strict: whether ``dispatch`` insists, as the seed did, that a completion listener is
+            configured in this process, that the event's source is one of those listened to, and
+            that its destination has been registered.
 
     Example::
 
@@ -60,6 +69,7 @@ class PostgresEventBroker:
         name: str | None = None,
         lease_seconds: float = 8.0,
         pool_size: int = 4,
+        strict: bool = False,
     ) -> None:
         if not _SHORTEST_LEASE <= lease_seconds <= _LONGEST_LEASE:
             raise InvalidOption(
@@ -81,6 +91,8 @@ class PostgresEventBroker:
         self._pool: Pool | None = None
         self._worker = Worker(dsn, schema=schema, name=name, lease=lease_seconds)
         self._maintenance: asyncio.Task[None] | None = None
+        self._strict = strict
+        self._completions: set[str] = set()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -156,6 +168,7 @@ class PostgresEventBroker:
             options: of the queue and its workers.
         """
         await self._register(listener_route(source, listener, _checked_options(options)))
+        self._completions.add(source)
 
     def on_domained_event(self, listener: Listener, options: HandlerOptions | None = None) -> None:
         """Call a listener with events that carry a domain, from every domain's queue.
@@ -180,43 +193,52 @@ class PostgresEventBroker:
         event: ArvoEvent,
         *,
         connection: psycopg.AsyncConnection[Any] | None = None,
-        start_after: timedelta | None = None,
+        start_after: StartAfter | None = None,
         priority: int | None = None,
+        options: DispatchOptions | None = None,
     ) -> Dispatched:
         """Accept one event.
+
+        The same source and id again, to the same queue and within its window, is answered with the
+        first delivery: outcome ``duplicate``.
 
         Args:
             event: the event.
             connection: a connection of yours: the event exists if and when its transaction commits.
-            start_after: not to be delivered before this has passed.
+            start_after: not to be delivered before: seconds, a timedelta, an aware datetime, or a
+                text with an ISO 8601 time or an interval.
             priority: higher is delivered first; the queue's own by default.
+            options: further options of this delivery.
 
         Raises:
             InvalidEventError: the database refuses the event; nothing has been stored.
-            InvalidArgument: ``start_after`` or ``priority`` is of another type.
+            InvalidOption: an option is not valid.
+            HandlerNotRegistered: nobody has registered its queue, and an option asks for it, or
+                this broker is strict.
+            WorkflowCompletionNotConfigured: this broker is strict, and nobody listens to results.
+            SourceMismatch: this broker is strict, and the event has another source.
         """
         _check_events([event])
-        _check_timing(start_after, priority)
+        self._check_sources([event])
+        given = self._options(options, start_after, priority)
         async with self._connection(connection) as used:
-            return await Broker(used, schema=self._schema).dispatch(
-                event, start_after=start_after, priority=priority
-            )
+            return await Broker(used, schema=self._schema).dispatch(event, options=given)
 
     async def dispatch_many(
         self,
         events: Sequence[ArvoEvent],
         *,
         connection: psycopg.AsyncConnection[Any] | None = None,
-        start_after: timedelta | None = None,
+        start_after: StartAfter | None = None,
         priority: int | None = None,
+        options: DispatchOptions | None = None,
     ) -> list[Dispatched]:
         """Accept events in order, all or none; otherwise as :meth:`dispatch`."""
         _check_events(events)
-        _check_timing(start_after, priority)
+        self._check_sources(events)
+        given = self._options(options, start_after, priority)
         async with self._connection(connection) as used:
-            return await Broker(used, schema=self._schema).dispatch_many(
-                events, start_after=start_after, priority=priority
-            )
+            return await Broker(used, schema=self._schema).dispatch_many(events, options=given)
 
     async def get_stats(self) -> list[QueueStats]:
         """Live numbers of the queues registered in this process."""
@@ -253,12 +275,49 @@ class PostgresEventBroker:
         async with lend(self._pool) as connection:
             yield connection
 
+    def _options(
+        self, options: DispatchOptions | None, start_after: StartAfter | None, priority: int | None
+    ) -> dict[str, Any] | None:
+        if options is not None and not isinstance(options, DispatchOptions):
+            raise InvalidOption(
+                "option is not valid",
+                detail=f"options is of type {type(options).__name__}",
+                hint="Give DispatchOptions(…).",
+                field="options",
+            )
+        if options is None and start_after is None and priority is None and not self._strict:
+            return None
+        named = DispatchOptions(start_after=start_after, priority=priority).to_dict() or {}
+        strict = {"must_be_registered": True} if self._strict else {}
+        return strict | (options.to_dict() or {} if options is not None else {}) | named
+
+    def _check_sources(self, events: Sequence[ArvoEvent]) -> None:
+        if not self._strict:
+            return
+        if not self._completions:
+            raise WorkflowCompletionNotConfigured(
+                "Workflow completion handler not configured",
+                hint="Call on_workflow_complete() first, or make the broker without strict=True.",
+            )
+        for event in events:
+            if event.source not in self._completions:
+                raise SourceMismatch(
+                    "Event source mismatch",
+                    detail=f"source {event.source!a:.80}; results go to "
+                    f"{', '.join(sorted(self._completions))!a:.200}",
+                    hint="Dispatch with the source that on_workflow_complete() listens to.",
+                    field="source",
+                )
+
     async def _register(self, route: Route) -> None:
         if route.queue in self._worker.routes:
             self._worker.add(route)  # which refuses it
         async with self._connection() as connection:
             await Broker(connection, schema=self._schema).register_queue(
-                route.queue, stateful=route.stateful, **route.options.registration()
+                route.queue,
+                stateful=route.stateful,
+                worker=self._worker.name,
+                **route.options.registration(),
             )
         self._worker.add(route, registered=True)
 
@@ -294,20 +353,3 @@ def _check_events(events: Sequence[object]) -> None:
                 hint="Give an ArvoEvent: of a factory, create_arvo_event or ArvoEvent.from_dict.",
                 field="event",
             )
-
-
-def _check_timing(start_after: object, priority: object) -> None:
-    if start_after is not None and not isinstance(start_after, timedelta):
-        raise InvalidArgument(
-            "argument is not valid",
-            detail=f"start_after is of type {type(start_after).__name__}",
-            hint="Give a timedelta.",
-            field="start_after",
-        )
-    if priority is not None and not (isinstance(priority, int) and -(2**31) <= priority < 2**31):
-        raise InvalidArgument(
-            "argument is not valid",
-            detail=f"priority is {priority!a:.40}",
-            hint="Give an integer of 32 bits.",
-            field="priority",
-        )

@@ -6,18 +6,26 @@
     ├── CallerError                 RV0xx: a mistake of the caller
     │   ├── InvalidOption           RV002: an option of a queue or worker
     │   ├── UnknownQueue            RV003: nobody has named that queue yet
+    │   ├── UnknownEvent            RV004: no such event is stored, or not any more
     │   ├── WrongIsolation          RV005: claims and settlements need READ COMMITTED
     │   ├── InvalidArgument         RV006: an argument of a contract function
     │   ├── AlreadyRegistered       this process has a handler of that source
     │   ├── BrokerNotStarted        start() comes first
+    │   ├── WorkflowCompletionNotConfigured   a strict broker has nobody who listens to results
+    │   ├── SourceMismatch          a strict broker listens to the results of other sources
     │   ├── DeadlineExceeded        a handler ran longer than its queue allows
     │   ├── ForeignSubject          a step touched the state of another workflow
     │   └── UnsupportedVersion      no such version of the contract
     ├── ConflictError               RV1xx: read again and decide again
-    │   └── VersionConflict         RV101: the state has moved on
+    │   ├── VersionConflict         RV101: the state has moved on
+    │   ├── RedrivesUsedUp          RV102: redriven as often as its queue allows
+    │   └── DeadLetterHeld          RV103: somebody else has the dead letter in hand
+    ├── RoutingError                RV2xx: where an event should go
+    │   └── HandlerNotRegistered    RV201: nobody has registered its queue
     ├── LostError                   RV3xx: no longer yours
     │   ├── LeaseLost               RV301
-    │   └── LockLost                RV302
+    │   ├── LockLost                RV302
+    │   └── OutOfOrder              RV303: an earlier delivery of its key is still open
     ├── InvariantError              RV9xx: should be impossible
     │   ├── InvariantBroken         RV901
     │   └── ForeignCluster          RV902: restored into another cluster
@@ -163,6 +171,10 @@ class UnknownQueue(CallerError, sqlstate="RV003"):
     """Nobody has named that queue yet."""
 
 
+class UnknownEvent(CallerError, sqlstate="RV004"):
+    """No such event is stored, or not any more."""
+
+
 class WrongIsolation(CallerError, sqlstate="RV005"):
     """The transaction's isolation level would show a stale view of leases."""
 
@@ -173,6 +185,14 @@ class InvalidArgument(CallerError, sqlstate="RV006"):
 
 class AlreadyRegistered(CallerError):
     """This process already has a handler or listener of that source."""
+
+
+class WorkflowCompletionNotConfigured(CallerError):
+    """A strict broker dispatches only when somebody listens to the results."""
+
+
+class SourceMismatch(CallerError):
+    """A strict broker dispatches only events of a source whose results somebody listens to."""
 
 
 class BrokerNotStarted(CallerError):
@@ -199,6 +219,22 @@ class VersionConflict(ConflictError, sqlstate="RV101"):
     """The stored version is not the one that the write was based on."""
 
 
+class RedrivesUsedUp(ConflictError, sqlstate="RV102"):
+    """The dead letter was redriven as often as its queue allows; told in a row, not raised."""
+
+
+class DeadLetterHeld(ConflictError, sqlstate="RV103"):
+    """Somebody else has the dead letter in hand; told in a row, not raised."""
+
+
+class RoutingError(ArvoError):
+    """The event cannot go where it should."""
+
+
+class HandlerNotRegistered(RoutingError, sqlstate="RV201"):
+    """Nobody has registered the queue, and the caller asked for one that is."""
+
+
 class LostError(ArvoError):
     """Something that was yours no longer is."""
 
@@ -209,6 +245,10 @@ class LeaseLost(LostError, sqlstate="RV301"):
 
 class LockLost(LostError, sqlstate="RV302"):
     """The lock is not, or no longer, held under that token."""
+
+
+class OutOfOrder(LostError, sqlstate="RV303"):
+    """An earlier delivery of its ordered key is still open: settle that one first."""
 
 
 class InvariantError(ArvoError):

@@ -6,14 +6,19 @@ the only home of those defaults.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from arvo_plpg.errors import InvalidOption
 
+if TYPE_CHECKING:
+    from typing import Self
+
 Seconds = Annotated[float, Field(ge=0)]
+Policy = Literal["standard", "short", "singleton", "stately", "exclusive", "ordered"]
+StartAfter = float | timedelta | AwareDatetime | str
 
 
 class Options(BaseModel):
@@ -42,39 +47,133 @@ class QueueOptions(Options):
     """How a queue behaves, whoever works on it.
 
     Attributes:
-        policy: ``standard`` is the only one so far.
+        policy: ``standard``; ``short``, ``singleton``, ``stately``, ``exclusive``: at most one per
+            key that waits, that runs, in each of the two and in retry, or in all together;
+            ``ordered``: first in, first out per key, one at a time, also across retries, which is
+            what stateful handlers have unless this says otherwise.
+        key_from: where in the event the key stands: the name of an attribute, or a path such as
+            ``data.customer.id``. Otherwise it is the subject in an ordered queue, and one key for
+            the whole queue elsewhere.
+        on_failure: in an ordered queue: whether a failed delivery blocks its key until it is
+            completed, dead or cancelled, or steps aside.
         dead_letter: name of the queue that receives what failed for good; made when missing.
         warning_queue_size: depth from which the queue counts as too long.
         priority: priority of deliveries that name none; higher first.
+        max_active: how many may run at the same time, over all workers; exact.
+        key_max_active: the same per key.
+        rate_limit: how many may start per ``rate_period_seconds``, over all workers.
+        rate_period_seconds: length of that period.
+        key_rate_limit: how many may start per key and ``key_rate_period_seconds``.
+        key_rate_period_seconds: length of that period.
+        deduplicate_for_seconds: how long the same source and id is a duplicate; 0 for never.
+        max_redrives: how often a dead letter may be redriven.
+        error_rules: what follows an error, by the name of its class: ``"dead"``,
+            ``{"retry_after": seconds}`` or ``{"snooze": seconds}``.
     """
 
-    policy: Literal["standard"] = "standard"
+    policy: Policy | None = None
+    key_from: str | None = None
+    on_failure: Literal["block", "step_aside"] | None = None
     dead_letter: str | None = None
     warning_queue_size: Annotated[int, Field(ge=1)] | None = None
     priority: int | None = None
+    max_active: Annotated[int, Field(ge=1)] | None = None
+    key_max_active: Annotated[int, Field(ge=1)] | None = None
+    rate_limit: Annotated[int, Field(ge=1)] | None = None
+    rate_period_seconds: Annotated[float, Field(ge=0.1)] | None = None
+    key_rate_limit: Annotated[int, Field(ge=1)] | None = None
+    key_rate_period_seconds: Annotated[float, Field(ge=0.1)] | None = None
+    deduplicate_for_seconds: Seconds | None = None
+    max_redrives: Annotated[int, Field(ge=0)] | None = None
+    error_rules: (
+        dict[str, Literal["dead"] | dict[Literal["retry_after", "snooze"], Seconds]] | None
+    ) = None
 
 
 class WorkerOptions(Options):
-    """How this process works on a queue, and how failures are retried.
+    """How this process works on a queue, and how its deliveries are put off, retried and kept.
 
     Attributes:
         concurrency: how many deliveries of the queue run at the same time in this process.
         polling_interval_seconds: how long an idle worker sleeps at most; notifications wake it
             earlier.
+        start_after: seconds that an event which names no start is put off.
         retry_limit: retries after the first attempt.
         retry_delay: seconds before a retry.
         retry_backoff: whether the delay doubles with each attempt, with jitter.
-        retry_delay_max: longest delay under back-off, in seconds.
+        retry_delay_max: longest delay under back-off, in seconds; only with ``retry_backoff``.
         expire_in_seconds: how long a handler may run before it is cancelled.
+        retention_seconds: how long a delivery may wait to be claimed; then it is a dead letter.
+        delete_after_seconds: how long the history of the queue is kept, at least.
+        singleton_seconds: one delivery per key and interval of this length.
+        singleton_next_slot: whether one that is throttled goes to the next interval.
     """
 
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 1
     polling_interval_seconds: Annotated[float, Field(ge=0.5, le=3600)] = 2
+    start_after: Seconds | None = None
     retry_limit: Annotated[int, Field(ge=0)] | None = None
     retry_delay: Seconds | None = None
     retry_backoff: bool | None = None
     retry_delay_max: Seconds | None = None
     expire_in_seconds: Annotated[float, Field(ge=1, le=86400)] | None = None
+    retention_seconds: Annotated[float, Field(ge=1)] | None = None
+    delete_after_seconds: Annotated[float, Field(ge=1)] | None = None
+    singleton_seconds: Annotated[float, Field(ge=1)] | None = None
+    singleton_next_slot: bool | None = None
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.singleton_next_slot and self.singleton_seconds is None:
+            raise ValueError("singleton_next_slot needs singleton_seconds")
+        return self
+
+
+class DispatchOptions(Options):
+    """Options of single deliveries, where they differ from those of their queue.
+
+    Attributes:
+        start_after: not to run before: seconds, a timedelta, an aware datetime, or a text that is
+            an ISO 8601 time with its offset or an interval of PostgreSQL.
+        priority: higher is delivered first.
+        singleton_key: the key, instead of the one that the queue reads from the event.
+        singleton_seconds: one delivery per key and interval of this length.
+        singleton_next_slot: whether one that is throttled goes to the next interval.
+        must_be_registered: whether a queue that nobody has registered is an error.
+        retry_limit: retries after the first attempt.
+        retry_delay: seconds before a retry.
+        retry_backoff: whether the delay doubles with each attempt, with jitter.
+        retry_delay_max: longest delay under back-off, in seconds.
+        expire_in_seconds: how long the handler may run.
+    """
+
+    start_after: StartAfter | None = None
+    priority: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
+    singleton_key: Annotated[str, Field(max_length=1000)] | None = None
+    singleton_seconds: Annotated[float, Field(ge=1)] | None = None
+    singleton_next_slot: bool | None = None
+    must_be_registered: bool | None = None
+    retry_limit: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    retry_delay: Seconds | None = None
+    retry_backoff: bool | None = None
+    retry_delay_max: Seconds | None = None
+    expire_in_seconds: Annotated[float, Field(ge=1, le=86400)] | None = None
+
+    def to_dict(self) -> dict[str, Any] | None:
+        """Give them in the form of ``arvo.read_options``; None when there are none."""
+        named = self.model_dump(exclude_none=True)
+        start = named.get("start_after")
+        if isinstance(start, timedelta):
+            named["start_after"] = start.total_seconds()
+        elif isinstance(start, datetime):
+            named["start_after"] = start.isoformat()
+        for name, contract in (
+            ("singleton_seconds", "singleton_for"),
+            ("expire_in_seconds", "expire_in"),
+        ):
+            if name in named:
+                named[contract] = named.pop(name)
+        return named or None
 
 
 class HandlerOptions(Options):
@@ -93,15 +192,33 @@ class HandlerOptions(Options):
 
     def registration(self) -> dict[str, Any]:
         """Give them as arguments of ``register_queue``."""
+        queue, worker = self.queue, self.worker
         return {
-            "priority": self.queue.priority,
-            "retry_limit": self.worker.retry_limit,
-            "retry_delay": _interval(self.worker.retry_delay),
-            "retry_backoff": self.worker.retry_backoff,
-            "retry_delay_max": _interval(self.worker.retry_delay_max),
-            "expire_in": _interval(self.worker.expire_in_seconds),
-            "dead_letter": self.queue.dead_letter,
-            "warning_queue_size": self.queue.warning_queue_size,
+            "priority": queue.priority,
+            "retry_limit": worker.retry_limit,
+            "retry_delay": _interval(worker.retry_delay),
+            "retry_backoff": worker.retry_backoff,
+            "retry_delay_max": _interval(worker.retry_delay_max),
+            "expire_in": _interval(worker.expire_in_seconds),
+            "dead_letter": queue.dead_letter,
+            "warning_queue_size": queue.warning_queue_size,
+            "policy": queue.policy,
+            "key_from": queue.key_from,
+            "on_failure": queue.on_failure,
+            "start_after": _interval(worker.start_after),
+            "retention": _interval(worker.retention_seconds),
+            "delete_after": _interval(worker.delete_after_seconds),
+            "deduplicate_for": _interval(queue.deduplicate_for_seconds),
+            "singleton_for": _interval(worker.singleton_seconds),
+            "singleton_next_slot": worker.singleton_next_slot,
+            "max_active": queue.max_active,
+            "key_max_active": queue.key_max_active,
+            "rate_limit": queue.rate_limit,
+            "rate_period": _interval(queue.rate_period_seconds),
+            "key_rate_limit": queue.key_rate_limit,
+            "key_rate_period": _interval(queue.key_rate_period_seconds),
+            "max_redrives": queue.max_redrives,
+            "error_rules": queue.error_rules,
         }
 
 

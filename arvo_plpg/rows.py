@@ -39,17 +39,49 @@ class Queue:
     expire_in: timedelta
     dead_letter: str | None
     warning_queue_size: int
+    policy: str
+    key_from: str | None
+    on_failure: str
+    start_after: timedelta
+    retention: timedelta
+    delete_after: timedelta
+    deduplicate_for: timedelta
+    singleton_for: timedelta | None
+    singleton_next_slot: bool
+    max_active: int | None
+    key_max_active: int | None
+    rate_limit: int | None
+    rate_period: timedelta | None
+    key_rate_limit: int | None
+    key_rate_period: timedelta | None
+    max_redrives: int
+    error_rules: dict[str, Any]
+    paused_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """Where an event went. ``outcome`` is queued, deferred, domained or unroutable."""
+    """Where an event went.
+
+    ``outcome`` is queued, deferred, debounced, duplicate, throttled, domained or unroutable;
+    A published event that nobody subscribes to is unheard. ``delivery`` is that of the first one
+    for a duplicate, of the one in the way for a throttled, None for an unheard event.
+    """
 
     ordinal: int
     event_id: str
-    delivery: int
+    delivery: int | None
     queue: str
     outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A queue that gets published events whose type matches ``pattern``."""
+
+    queue: str
+    pattern: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +98,7 @@ class Claimed:
     cause: dict[str, Any] | None
     state: dict[str, Any] | None
     state_version: int | None
+    key: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +133,7 @@ class Worked:
     state: dict[str, Any] | None
     state_version: int | None
     wait: timedelta | None
+    key: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,16 +218,52 @@ class DeadLetter:
     died_at: datetime
     redrives: int
     resolution: str | None
+    edited: dict[str, Any] | None
+    resolved_at: datetime | None
+    resolved_by: str | None
+    redriven_at: datetime | None
+    redriven_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One delivery on the way to a dead letter; what is not kept any more is None."""
+
+    delivery: int
+    attempt: int | None
+    accepted_at: datetime | None
+    claimed_at: datetime | None
+    settled_at: datetime | None
+    run_time: timedelta | None
+    worker: str | None
+    outcome: str | None
+    error: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """A dead letter that went back into its queue; ``delivery`` is None in a dry run."""
+    """What a redrive did to a dead letter, or in a dry run would do: redriven or refused."""
 
     dead: int
     event_id: str
     delivery: int | None
     queue: str
+    outcome: str
+    code: str | None
+    detail: str | None
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """What a discard did to a dead letter, or in a dry run would do: discarded or refused."""
+
+    dead: int
+    event_id: str
+    queue: str
+    outcome: str
+    code: str | None
+    detail: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,3 +339,49 @@ class Operation:
     queue: str | None
     details: dict[str, Any]
     touched: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule; ``change`` says what a call did to it, None in a list.
+
+    ``next_at`` is None while it is paused, or when an error has stopped it.
+    """
+
+    name: str
+    key: str
+    change: str | None
+    cron: str
+    time_zone: str
+    event: dict[str, Any]
+    options: dict[str, Any] | None
+    missed: str
+    missed_limit: int
+    grace: timedelta
+    gap: str
+    overlap: str
+    paused_at: datetime | None
+    paused_by: str | None
+    next_at: datetime | None
+    last_at: datetime | None
+    last_delivery: int | None
+    last_outcome: str | None
+    fires: int
+    missed_from: datetime | None
+    missed_to: datetime | None
+    error: dict[str, Any] | None
+    error_at: datetime | None
+    failures: int
+    created_at: datetime
+    created_by: str
+    changed_at: datetime
+    changed_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """One time at which a cron text fires, and what the clocks of its zone show then."""
+
+    fire_at: datetime
+    local_time: str
+    utc_offset: timedelta

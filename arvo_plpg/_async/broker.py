@@ -65,8 +65,31 @@ class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
         expire_in: timedelta | None = None,
         dead_letter: str | None = None,
         warning_queue_size: int | None = None,
+        policy: str | None = None,
+        key_from: str | None = None,
+        on_failure: str | None = None,
+        start_after: timedelta | None = None,
+        retention: timedelta | None = None,
+        delete_after: timedelta | None = None,
+        deduplicate_for: timedelta | None = None,
+        singleton_for: timedelta | None = None,
+        singleton_next_slot: bool | None = None,
+        max_active: int | None = None,
+        key_max_active: int | None = None,
+        rate_limit: int | None = None,
+        rate_period: timedelta | None = None,
+        key_rate_limit: int | None = None,
+        key_rate_period: timedelta | None = None,
+        max_redrives: int | None = None,
+        error_rules: Mapping[str, Any] | None = None,
+        reset: Sequence[str] | None = None,
+        worker: str | None = None,
     ) -> Queue:
-        """Create or update a queue, idempotently; says what changed."""
+        """Create or update a queue, idempotently; says what changed.
+
+        The options are described in ``arvo.queue``. One left None stays as it is; one that
+        ``reset`` names goes back to its default. ``worker`` is what this process calls itself.
+        """
         return await self._session.one(
             Queue,
             "register_queue",
@@ -80,6 +103,25 @@ class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
             expire_in=expire_in,
             dead_letter=dead_letter,
             warning_queue_size=warning_queue_size,
+            policy=policy,
+            key_from=key_from,
+            on_failure=on_failure,
+            start_after=start_after,
+            retention=retention,
+            delete_after=delete_after,
+            deduplicate_for=deduplicate_for,
+            singleton_for=singleton_for,
+            singleton_next_slot=singleton_next_slot,
+            max_active=max_active,
+            key_max_active=key_max_active,
+            rate_limit=rate_limit,
+            rate_period=rate_period,
+            key_rate_limit=key_rate_limit,
+            key_rate_period=key_rate_period,
+            max_redrives=max_redrives,
+            error_rules=None if error_rules is None else as_jsonb(dict(error_rules)),
+            reset=None if reset is None else list(reset),
+            worker=worker,
         )
 
     async def dispatch(
@@ -89,8 +131,12 @@ class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
         start_after: timedelta | None = None,
         priority: int | None = None,
         ignore_domain: bool | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Dispatched:
-        """Accept one event in the connection's transaction and say where it went."""
+        """Accept one event in the connection's transaction and say where it went.
+
+        ``options`` are those of ``arvo.read_options``.
+        """
         return await self._session.one(
             Dispatched,
             "dispatch",
@@ -98,6 +144,7 @@ class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
             start_after=start_after,
             priority=priority,
             ignore_domain=ignore_domain,
+            options=None if options is None else as_jsonb(dict(options)),
         )
 
     async def dispatch_many(
@@ -107,6 +154,7 @@ class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
         start_after: timedelta | None = None,
         priority: int | None = None,
         ignore_domain: bool | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> list[Dispatched]:
         """Accept events in order, all or none."""
         return await self._session.rows(
@@ -116,6 +164,7 @@ class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
             start_after=start_after,
             priority=priority,
             ignore_domain=ignore_domain,
+            options=None if options is None else as_jsonb(dict(options)),
         )
 
     async def claim(

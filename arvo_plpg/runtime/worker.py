@@ -31,6 +31,7 @@ from arvo_plpg.runtime.backoff import Backoff
 from arvo_plpg.runtime.connect import connection_parameters, is_lost
 from arvo_plpg.runtime.delivery import Delivery
 from arvo_plpg.runtime.heartbeat import Heartbeat
+from arvo_plpg.runtime.line import Line
 from arvo_plpg.runtime.route import Route
 from arvo_plpg.runtime.turns import StaleClaim, Turns
 from arvo_plpg.runtime.wakeup import listen
@@ -45,13 +46,6 @@ _POSTPONE_SECONDS = 2.0
 _LONGEST_POSTPONE_SECONDS = 30.0
 _SETTLE_SECONDS = 10.0
 _CANCEL_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class _Running:
-    delivery: Delivery
-    route: Route
-    task: asyncio.Task[None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +88,13 @@ class Worker:
     ) -> None:
         self._dsn = dsn
         self._schema = schema
-        self._name = name or f"{socket.gethostname()}:{os.getpid()}"
+        self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self._lease = lease
         self.logger = logger or logging.getLogger("arvo_plpg")
         self._routes: dict[str, Route] = {}
         self._unregistered: list[Route] = []
         self._narrowed: set[str] = set()
-        self._running: dict[int, _Running] = {}
+        self._lines: set[Line] = set()
         self._reports: list[_Report] = []
         self._sent: list[_Report] = []
         self._postponed: list[_Postponed] = []
@@ -164,8 +158,8 @@ class Worker:
                 loop_task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await loop_task
-            for entry in list(self._running.values()):
-                self._abandon(entry, None)
+            for line in list(self._lines):
+                self._abandon(line, None)
             if unsettled := len(self._reports) + len(self._sent) + len(self._postponed):
                 self.logger.error(
                     "stopped without settling %d results; their leases will lapse", unsettled
@@ -174,13 +168,13 @@ class Worker:
 
     async def _drain(self, grace: float) -> None:
         deadline = time.monotonic() + grace
-        while self._running and (left := deadline - time.monotonic()) > 0:
-            await asyncio.wait([entry.task for entry in self._running.values()], timeout=left)
-        late = list(self._running.values())
-        for entry in late:
-            self._abandon(entry, entry.delivery.released())
+        while self._lines and (left := deadline - time.monotonic()) > 0:
+            await asyncio.wait([line.task for line in self._lines if line.task], timeout=left)
+        late = list(self._lines)
+        for line in late:
+            self._abandon(line, line.running.released())
         if late:
-            await asyncio.wait([entry.task for entry in late], timeout=_CANCEL_SECONDS)
+            await asyncio.wait([line.task for line in late if line.task], timeout=_CANCEL_SECONDS)
         self._signal.set()
 
     async def _work(self) -> None:
@@ -248,7 +242,7 @@ class Worker:
                     [report.result for report in self._sent],
                     queues or None,
                     min(sum(limits), _MOST_AT_ONCE),
-                    self._name,
+                    self.name,
                     limits=limits or None,
                     lease=timedelta(seconds=self._lease),
                 )
@@ -326,7 +320,10 @@ class Worker:
             route = self._unregistered[0]
             try:
                 queue = await broker.register_queue(
-                    route.queue, stateful=route.stateful, **route.options.registration()
+                    route.queue,
+                    stateful=route.stateful,
+                    worker=self.name,
+                    **route.options.registration(),
                 )
             except ArvoError as error:
                 self.logger.error(  # noqa: TRY400 - the error says it all
@@ -343,8 +340,8 @@ class Worker:
         if self._stopping:
             return [], []
         busy: dict[str, int] = {}
-        for entry in self._running.values():
-            busy[entry.route.queue] = busy.get(entry.route.queue, 0) + 1
+        for line in self._lines:
+            busy[line.route.queue] = busy.get(line.route.queue, 0) + 1
         free = {
             queue: route.options.worker.concurrency - busy.get(queue, 0)
             for queue, route in self._routes.items()
@@ -383,9 +380,10 @@ class Worker:
         """Begin what was claimed; say how much, and how long to wait if it was nothing."""
         claimed = 0
         wait = None
+        runs: dict[tuple[int | None, int], Line] = {}
         for answer in answers:
             if answer.kind == "claimed":
-                self._begin(answer)
+                self._line_up(answer, runs)
                 claimed += 1
             elif answer.kind == "idle":
                 wait = answer.wait
@@ -408,6 +406,10 @@ class Worker:
             self.logger.error("event %a in %a, attempt %d: %s: %a", *facts, detail)
             error = ValueError(detail)
             self._reports.append(_Report(delivery, route, delivery.failed(error)))
+        elif code == "RV303":
+            # What comes before it waits for a lock: this one is to follow it.
+            due = time.monotonic() + _POSTPONE_SECONDS
+            self._postponed.append(_Postponed(report, due, _POSTPONE_SECONDS))
         elif code is not None:
             self.logger.warning("event %a in %a, attempt %d: %s: %a", *facts, detail)
         elif outcome == "dead":
@@ -415,7 +417,8 @@ class Worker:
         else:
             self.logger.info("event %a in %a, attempt %d: %s", *facts)
 
-    def _begin(self, claimed: Worked) -> None:
+    def _line_up(self, claimed: Worked, runs: dict[tuple[int | None, int], Line]) -> None:
+        """Run a claimed delivery, after those of its key that came before it in this answer."""
         lease, number, queue = claimed.lease, claimed.delivery, claimed.queue
         if lease is None or number is None or queue is None:
             raise TypeError("a claimed row lacks lease, delivery or queue")
@@ -444,29 +447,45 @@ class Worker:
         if queue not in self._narrowed and (narrowed := route.narrowed(queue)) is not None:
             self._narrowed.add(queue)
             self._unregistered.append(narrowed)
-        task = asyncio.create_task(self._run(delivery, flat, route))
-        self._running[delivery.number] = _Running(delivery, route, task)
+        line = runs.get((claimed.key, lease)) if claimed.key is not None else None
+        if line is None:
+            line = Line(route, claimed.key)
+            if claimed.key is not None:
+                runs[claimed.key, lease] = line
+            self._lines.add(line)
+            line.task = asyncio.create_task(self._work_through(line))
+        line.deliveries.append((delivery, flat))
 
-    async def _run(self, delivery: Delivery, flat: dict[str, Any], route: Route) -> None:
+    async def _work_through(self, line: Line) -> None:
+        more = True
+        while more:
+            delivery, flat = line.deliveries[0]
+            result = await self._run(line, delivery, flat)
+            if line not in self._lines:
+                return
+            more = line.pass_on(completed=result["outcome"] == "completed")
+            if not more:
+                self._lines.remove(line)
+            self._reports.append(_Report(delivery, line.route, result))
+            self._signal.set()
+
+    async def _run(self, line: Line, delivery: Delivery, flat: dict[str, Any]) -> dict[str, Any]:
         try:
             delivery.event = ArvoEvent.from_trusted_dict(flat)
-            if route.stateful:
+            if line.route.stateful and line.key is None:
                 await self._turns.take(delivery)
             delivery.begin()
-            result = await _in_time(route, delivery)
+            return await _in_time(line.route, delivery)
         except StaleClaim:
-            result = delivery.released()
+            return delivery.released()
         except asyncio.CancelledError as error:
             # Cancelled from here or with the whole loop; or else the handler raised it itself.
             task = asyncio.current_task()
-            if delivery.number not in self._running or (task and task.cancelling()):
+            if line not in self._lines or (task and task.cancelling()):
                 raise
-            result = self._failed(delivery, error)
+            return self._failed(delivery, error)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is a failed attempt
-            result = self._failed(delivery, error)
-        if self._running.pop(delivery.number, None) is not None:
-            self._reports.append(_Report(delivery, route, result))
-            self._signal.set()
+            return self._failed(delivery, error)
 
     def _failed(self, delivery: Delivery, error: BaseException) -> dict[str, Any]:
         self.logger.warning(
@@ -479,33 +498,38 @@ class Worker:
         )
         return delivery.failed(error)
 
-    def _abandon(self, entry: _Running, result: dict[str, Any] | None) -> None:
-        """Cancel a handler; its own result does not count any more."""
-        if self._running.pop(entry.delivery.number, None) is None:
+    def _abandon(self, line: Line, result: dict[str, Any] | None) -> None:
+        """Cancel a handler; its own result does not count any more.
+
+        A result for it, if there is one, has the database take back the rest of its line, too.
+        """
+        if line not in self._lines:
             return
-        entry.task.cancel()
+        self._lines.remove(line)
+        if line.task is not None:
+            line.task.cancel()
         if result is not None:
-            self._reports.append(_Report(entry.delivery, entry.route, result))
+            self._reports.append(_Report(line.running, line.route, result))
         else:
-            self._turns.give(entry.delivery, moved_on=True)
+            self._turns.give(line.running, moved_on=True)
         self._signal.set()
 
     def _held(self) -> set[int]:
         """Name the leases to keep. Called by the heartbeat's thread."""
-        running = [entry.delivery.lease for entry in list(self._running.values())]
+        running = [line.lease for line in self._lines.copy()]
         postponed = [item.report for item in list(self._postponed)]
         unsettled = self._sent + self._reports + postponed
         return {*running, *(report.delivery.lease for report in unsettled)}
 
     def _lost(self, token: int) -> None:
-        for entry in list(self._running.values()):
-            if entry.delivery.lease == token:
+        for line in list(self._lines):
+            if line.lease == token:
                 self.logger.warning(
                     "event %a in %a: its lease is lost; the handler is cancelled",
-                    entry.delivery.event.id,
-                    entry.delivery.queue,
+                    line.running.event.id,
+                    line.running.queue,
                 )
-                self._abandon(entry, None)
+                self._abandon(line, None)
 
     def _woken(self, queue: str) -> None:
         if not queue or any(route.matches(queue) for route in self._routes.values()):
@@ -516,7 +540,7 @@ class Worker:
 
     def _finished(self) -> bool:
         unsettled = self._reports or self._sent or self._postponed
-        return self._stopping and not self._running and not unsettled
+        return self._stopping and not self._lines and not unsettled
 
 
 async def _in_time(route: Route, delivery: Delivery) -> dict[str, Any]:

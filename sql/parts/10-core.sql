@@ -115,7 +115,7 @@ COMMENT ON COLUMN arvo.lease.xids IS
 COMMENT ON COLUMN arvo.lease.keys IS 'Gated queues: the key of each delivery.';
 COMMENT ON COLUMN arvo.lease.places IS 'Ordered queues: the place of each delivery in the line of its key.';
 COMMENT ON COLUMN arvo.lease.ready_from IS
-'Gated queues, in the lane of the queue''s own priority: arvo.ready has been read up to this number.';
+'Gated queues, in the home lane of the queue: arvo.ready has been read up to this number.';
 
 CREATE INDEX closure_at_idx ON arvo.closure USING brin (at) WITH (pages_per_range = 16);
 
@@ -142,7 +142,7 @@ CREATE TABLE arvo.turn (
     CONSTRAINT turn_waiting_check CHECK (waiting >= 0)
 );
 COMMENT ON TABLE arvo.turn IS
-'State of each key of a gated queue: its newest row counts; key 0 is the queue itself. Appended under the lock of the queue''s own lane; the row before is deleted with it, idle ones by maintain().';
+'State of each key of a gated queue: its newest row counts; key 0 is the queue itself. Appended under the lock of the queue''s home lane; the row before is deleted with it, idle ones by maintain().';
 COMMENT ON COLUMN arvo.turn.queue IS 'The queue.';
 COMMENT ON COLUMN arvo.turn.key IS 'The key; 0 is the queue as a whole.';
 COMMENT ON COLUMN arvo.turn.number IS 'Order of the rows: newest first, no look-up meets a deleted one.';
@@ -363,13 +363,75 @@ COMMENT ON COLUMN arvo.reading.last_xid IS 'As in arvo.lease.';
 COMMENT ON COLUMN arvo.reading.last_delivery IS 'As in arvo.lease.';
 COMMENT ON COLUMN arvo.reading.exhausted IS 'As in arvo.lease.';
 
+CREATE TYPE arvo.taking AS (
+    batch arvo.log[],
+    keys bigint[],
+    places bigint[],
+    put_off bigint[],
+    taken integer,
+    ready_from bigint
+);
+COMMENT ON TYPE arvo.taking IS 'Deliveries of a gated queue that a claim may lease.';
+COMMENT ON COLUMN arvo.taking.batch IS 'The deliveries, in order.';
+COMMENT ON COLUMN arvo.taking.keys IS 'Key of each.';
+COMMENT ON COLUMN arvo.taking.places IS 'Place of each in the line of its key.';
+COMMENT ON COLUMN arvo.taking.put_off IS 'Those of them that a rate limit has put off: leased, and closed at once.';
+COMMENT ON COLUMN arvo.taking.taken IS 'How many are to run.';
+COMMENT ON COLUMN arvo.taking.ready_from IS 'arvo.ready has been read up to here.';
+
 ALTER TYPE arvo.result
 ADD ATTRIBUTE xid xid8,
 ADD ATTRIBUTE key bigint,
-ADD ATTRIBUTE place bigint;
+ADD ATTRIBUTE place bigint,
+ADD ATTRIBUTE next bigint;
+COMMENT ON COLUMN arvo.result.next IS 'Its further delivery, when it was given back.';
 COMMENT ON COLUMN arvo.result.xid IS 'Transaction of the delivery; NULL when only the range is known.';
 COMMENT ON COLUMN arvo.result.key IS 'Gated queues: key of the delivery.';
 COMMENT ON COLUMN arvo.result.place IS 'Ordered queues: its place in the line of its key.';
+
+CREATE TYPE arvo.options AS (
+    start_after interval,
+    priority integer,
+    key text,
+    singleton_for interval,
+    singleton_next_slot boolean,
+    must_be_registered boolean,
+    kept jsonb
+);
+COMMENT ON TYPE arvo.options IS 'Options of a dispatch, read.';
+COMMENT ON COLUMN arvo.options.start_after IS 'How long it is put off; NULL: as its queue says.';
+COMMENT ON COLUMN arvo.options.priority IS 'Its priority; NULL: as its queue says.';
+COMMENT ON COLUMN arvo.options.key IS 'Its key; NULL: as its queue says.';
+COMMENT ON COLUMN arvo.options.singleton_for IS 'Length of the interval that takes one; NULL: as its queue says.';
+COMMENT ON COLUMN arvo.options.singleton_next_slot IS 'Whether it may go to the next interval; NULL: as its queue says.';
+COMMENT ON COLUMN arvo.options.must_be_registered IS 'Whether a queue that nobody has registered is an error.';
+COMMENT ON COLUMN arvo.options.kept IS 'What is kept with the delivery: options of retries and of running; NULL: none.';
+
+CREATE TYPE arvo.arrival AS (
+    ordinal integer,
+    event jsonb,
+    queue integer,
+    name text,
+    registered boolean,
+    lane integer,
+    key bigint,
+    after interval,
+    delivery bigint,
+    outcome text,
+    first_delivery bigint
+);
+COMMENT ON TYPE arvo.arrival IS 'One event inside append(): where it goes, and what hinders it.';
+COMMENT ON COLUMN arvo.arrival.ordinal IS 'Place in the array that was given, from 1.';
+COMMENT ON COLUMN arvo.arrival.event IS 'The event.';
+COMMENT ON COLUMN arvo.arrival.queue IS 'The queue.';
+COMMENT ON COLUMN arvo.arrival.name IS 'Its name.';
+COMMENT ON COLUMN arvo.arrival.registered IS 'Whether somebody has registered it.';
+COMMENT ON COLUMN arvo.arrival.lane IS 'The lane.';
+COMMENT ON COLUMN arvo.arrival.key IS 'As in arvo.log.';
+COMMENT ON COLUMN arvo.arrival.after IS 'How long it is put off; zero or less: not at all.';
+COMMENT ON COLUMN arvo.arrival.delivery IS 'Number of its delivery.';
+COMMENT ON COLUMN arvo.arrival.outcome IS 'duplicate or throttled: it does not go in; debounced: it goes in later.';
+COMMENT ON COLUMN arvo.arrival.first_delivery IS 'The delivery that is in its way.';
 
 ALTER TYPE arvo_v1.queue
 ADD ATTRIBUTE policy text,

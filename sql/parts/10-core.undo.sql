@@ -24,8 +24,9 @@ DROP ATTRIBUTE paused_at;
 ALTER TYPE arvo.result
 DROP ATTRIBUTE xid,
 DROP ATTRIBUTE key,
-DROP ATTRIBUTE place;
-DROP TYPE arvo.reading;
+DROP ATTRIBUTE place,
+DROP ATTRIBUTE next;
+DROP TYPE arvo.taking, arvo.arrival, arvo.options, arvo.reading;
 
 DROP TABLE arvo.operation;
 ALTER TABLE arvo.tombstone DROP COLUMN reason, DROP COLUMN by;

@@ -26,7 +26,7 @@ BEGIN
     IF v_at_once THEN
         INSERT INTO arvo.log (
             slot, lane, delivery, attempt, at, subject_key, event_key,
-            origin_delivery, origin_lane, origin_xid, cause
+            origin_delivery, origin_lane, origin_xid, cause, key, options
         )
         VALUES (
             arvo.slot(), p_entry.lane, v_delivery, p_attempt, v_now,
@@ -34,12 +34,14 @@ BEGIN
             coalesce(p_entry.origin_delivery, p_entry.delivery),
             coalesce(p_entry.origin_lane, p_entry.lane),
             coalesce(p_entry.origin_xid, p_entry.xid),
-            p_cause
+            p_cause,
+            p_entry.key,
+            p_entry.options
         );
     ELSE
         INSERT INTO arvo.deferred (
             due, lane, delivery, attempt, at, subject_key, event_key,
-            origin_delivery, origin_lane, origin_xid, cause
+            origin_delivery, origin_lane, origin_xid, cause, key, options
         )
         VALUES (
             v_now + p_after, p_entry.lane, v_delivery, p_attempt, v_now,
@@ -47,7 +49,9 @@ BEGIN
             coalesce(p_entry.origin_delivery, p_entry.delivery),
             coalesce(p_entry.origin_lane, p_entry.lane),
             coalesce(p_entry.origin_xid, p_entry.xid),
-            p_cause
+            p_cause,
+            p_entry.key,
+            p_entry.options
         );
     END IF;
 

@@ -46,14 +46,15 @@ BEGIN
     IF NOT FOUND THEN
         INSERT INTO arvo.dead (
             delivery, queue, dead_letter, dead_letter_lane, dead_letter_xid, dead_letter_delivery,
-            event_id, subject_key, event_key, event, attempts, reason, error, died_at, redrives
+            event_id, subject_key, event_key, event, attempts, reason, error, died_at, redrives,
+            key, options
         )
         VALUES (
             p_entry.delivery, p_queue.name,
             CASE WHEN v_lane IS NOT NULL THEN p_queue.dead_letter END, v_lane,
             CASE WHEN v_lane IS NOT NULL THEN pg_current_xact_id() END, v_delivery,
             v_event ->> 'id', p_entry.subject_key, p_entry.event_key, v_event, p_entry.attempt,
-            p_reason, p_error, v_now, v_redrives
+            p_reason, p_error, v_now, v_redrives, p_entry.key, p_entry.options
         )
         RETURNING dead.dead INTO v_dead;
     END IF;

@@ -7,7 +7,7 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $hold$
 -- What is in more than 256 lanes is left to the next call: locks are few. A gated queue's keys are
--- guarded by the lane of its own priority. Those that are over by now are left out.
+-- guarded by its home lane. Those that are over by now are left out.
 --
 --   Reads    arvo.lane, arvo.queue; as arvo.recheck
 --   Writes   nothing
@@ -26,11 +26,9 @@ BEGIN
     );
     PERFORM arvo.lock_lanes(
         v_lanes || ARRAY(
-            SELECT own.lane
+            SELECT arvo.home_lane(queue.queue)
             FROM arvo.lane
             INNER JOIN arvo.queue ON queue.queue = lane.queue
-            INNER JOIN arvo.lane AS own
-                ON own.queue = queue.queue AND own.priority = queue.priority
             WHERE lane.lane = ANY (v_lanes) AND queue.gated
         )
     );

@@ -7,7 +7,8 @@ SET search_path = pg_catalog, pg_temp
 AS $judge_results$
 -- Fills in where each lease's deliveries stand, and refuses (RV301) or answers "already" what is not
 -- open under the lease named. What ended in a conflict took no effect, also when it is asked about
--- again: "already", with code RV101. The caller holds the leases' locks.
+-- again: "already", with code RV101. What was released, or went back with the rest of its run, runs
+-- elsewhere: any other result of it is refused. The caller holds the leases' locks.
 --
 --   Reads    arvo.lease and arvo.closure, by token
 --   Writes   nothing
@@ -21,7 +22,9 @@ held AS MATERIALIZED (
     SELECT newest.*
     FROM (SELECT DISTINCT item.lease FROM item WHERE item.verdict IS NULL) AS named
     CROSS JOIN LATERAL (
-        SELECT lease.token, lease.lane, lease.low_xid, lease.high_xid, lease.deliveries
+        SELECT
+            lease.token, lease.lane, lease.low_xid, lease.high_xid, lease.deliveries,
+            lease.xids, lease.keys, lease.places
         FROM arvo.lease
         WHERE lease.token = named.lease AND lease.token <> 0
         ORDER BY lease.number DESC
@@ -46,10 +49,15 @@ judged AS (
         held.lane AS held_lane,
         held.low_xid AS held_low_xid,
         held.high_xid AS held_high_xid,
+        held.xids AS held_xids,
+        held.keys AS held_keys,
+        held.places AS held_places,
+        array_position(held.deliveries, item.delivery) AS held_at,
         closed.outcome AS closed_outcome,
         CASE
             WHEN item.verdict IS NOT NULL THEN item.verdict
-            WHEN closed.outcome NOT IN ('expired', 'cancelled') THEN 'already'
+            WHEN closed.outcome = 'released' AND item.asked <> 'released' THEN 'refused'
+            WHEN closed.outcome NOT IN ('expired', 'cancelled', 'moved') THEN 'already'
             WHEN closed.outcome IS NOT NULL OR held.token IS NULL
                 OR item.delivery <> ALL (held.deliveries) THEN 'refused'
         END AS judgement
@@ -86,6 +94,10 @@ SELECT array_agg(
             WHEN judged.closed_outcome = 'conflict' THEN
                 'version mismatch: the state had moved on when this was settled before'
         END,
+        NULL,
+        judged.held_xids[least(judged.held_at, cardinality(judged.held_xids))],
+        judged.held_keys[judged.held_at],
+        judged.held_places[judged.held_at],
         NULL
     )::arvo.result
     ORDER BY judged.ordinal

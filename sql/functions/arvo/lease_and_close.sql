@@ -11,7 +11,8 @@ AS $lease_and_close$
 -- there as deliveries of a dead-letter queue are discarded. Returns how many were cancelled.
 --
 --   Reads    arvo.clock, arvo.slot, arvo.queue, arvo.lane
---   Writes   arvo.lease (one row), arvo.closure, arvo.dead; as arvo.withdraw and arvo.let_go
+--   Writes   arvo.lease (one row), arvo.closure, arvo.tombstone, arvo.dead; as
+--            arvo.let_go
 --   Locks    arvo.tombstone rows, arvo.dead rows
 --   Raises   nothing
 DECLARE
@@ -20,6 +21,8 @@ DECLARE
         | floor(random() * 4096)::bigint;
     v_batch arvo.log[] := p_reading.batch;
     v_closed bigint[];
+    v_all bigint[];
+    v_outcomes text[];
 BEGIN
     INSERT INTO arvo.lease (
         slot, lane, number, token, leased_at, expires_at, deliveries,
@@ -38,18 +41,29 @@ BEGIN
         FROM unnest(v_batch) AS entry
     ) AS taken;
 
-    IF EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = p_head.lane) THEN
-        v_batch := arvo.withdraw(p_head.lane, v_token, v_batch);
-    END IF;
-    v_closed := ARRAY(SELECT entry.delivery FROM unnest(v_batch) AS entry);
-    IF v_closed = '{}' THEN
-        RETURN 0::bigint;
-    END IF;
+    WITH met AS (
+        DELETE FROM arvo.tombstone
+        WHERE tombstone.lane = p_head.lane
+        AND tombstone.delivery IN (SELECT entry.delivery FROM unnest(v_batch) AS entry)
+        RETURNING tombstone.delivery, tombstone.reason
+    )
+
+    SELECT
+        array_agg(entry.delivery ORDER BY entry.delivery),
+        array_agg(coalesce(met.reason, 'cancelled') ORDER BY entry.delivery),
+        array_agg(entry.delivery) FILTER (WHERE met.delivery IS NULL)
+    INTO v_all, v_outcomes, v_closed
+    FROM unnest(v_batch) AS entry
+    LEFT JOIN met ON met.delivery = entry.delivery;
     INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)
     VALUES (
-        arvo.slot(), v_token, v_now, v_closed, '{cancelled}',
-        array_fill(NULL::integer, ARRAY[cardinality(v_closed)])
+        arvo.slot(), v_token, v_now, v_all,
+        CASE WHEN 'moved' = ANY (v_outcomes) THEN v_outcomes ELSE '{cancelled}' END,
+        array_fill(NULL::integer, ARRAY[cardinality(v_all)])
     );
+    IF v_closed IS NULL THEN
+        RETURN 0::bigint;
+    END IF;
     UPDATE arvo.dead
     SET resolution = 'discarded', resolved_at = v_now, resolved_by = session_user
     WHERE dead.dead_letter_lane = p_head.lane
@@ -61,7 +75,9 @@ BEGIN
         INNER JOIN arvo.queue ON queue.queue = lane.queue
         WHERE lane.lane = p_head.lane AND (queue.gated OR queue.slotted)
     ) THEN
-        PERFORM arvo.let_go(entry) FROM unnest(v_batch) AS entry;
+        PERFORM arvo.let_go(entry)
+        FROM unnest(v_batch) AS entry
+        WHERE entry.delivery = ANY (v_closed);
     END IF;
     RETURN cardinality(v_closed)::bigint;
 END;

@@ -7,11 +7,11 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $let_go$
 -- Its key goes on, if it stood at its head, and the place that a policy had given it is free. The
--- caller holds the lane of the queue's own priority.
+-- caller holds the queue's home lane.
 --
 --   Reads    arvo.queue, arvo.lane
---   Writes   as arvo.release_key and arvo.free_slot
---   Locks    as arvo.release_key and arvo.free_slot
+--   Writes   as arvo.release_key and arvo.free_places
+--   Locks    as arvo.release_key and arvo.free_places
 --   Raises   nothing
 DECLARE
     v_queue arvo.queue;
@@ -25,13 +25,14 @@ BEGIN
         RETURN;
     END IF;
 
-    v_key := arvo.turn_key(v_queue, p_entry.key, p_entry.subject_key);
+    v_key := arvo.key_for(v_queue, p_entry);
     IF v_queue.gated THEN
         PERFORM arvo.release_key(v_queue.queue, v_key, p_entry.delivery);
     END IF;
     IF v_queue.slotted THEN
-        PERFORM arvo.free_slot(
-            v_queue.queue, place.kind, v_key, coalesce(p_entry.origin_delivery, p_entry.delivery)
+        PERFORM arvo.free_places(
+            v_queue.queue, place.kind, ARRAY[v_key],
+            ARRAY[coalesce(p_entry.origin_delivery, p_entry.delivery)]
         )
         FROM (VALUES ('queued'), ('retry'), ('any')) AS place (kind);
     END IF;

@@ -105,6 +105,10 @@ SELECT
     CASE WHEN checked.fault IS NOT NULL THEN 'refused' END,
     CASE WHEN checked.fault IS NOT NULL THEN 'RV006' END,
     checked.fault,
+    NULL::bigint,
+    NULL::xid8,
+    NULL::bigint,
+    NULL::bigint,
     NULL::bigint
 FROM checked
 ORDER BY checked.ordinal;

@@ -1,15 +1,20 @@
--- arvo.read_window(head, limit) — the next rows of a lane's log, and where its cursor stands after them.
-CREATE OR REPLACE FUNCTION arvo.read_window(p_head arvo.lease, p_limit integer)
+-- arvo.read_window(head, limit, upto) — the next rows of a lane's log.
+CREATE OR REPLACE FUNCTION arvo.read_window(
+    p_head arvo.lease,
+    p_limit integer,
+    p_upto pg_snapshot DEFAULT NULL
+)
 RETURNS arvo.reading
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET enable_bitmapscan = off
 AS $read_window$
--- p_head is the newest row of the lane; its caller holds the lane. A row belongs to the window if its
--- transaction is visible in the newer snapshot and not in the older one. When the window has no rows
--- left, the next one is opened.
+-- p_head is the newest lease row of a lane that the caller holds: a window between two snapshots, and
+-- the position reached in it. A row belongs to the window if its transaction is visible in the newer
+-- snapshot and not in the older one, so a transaction that commits late is found, exactly once,
+-- whatever its number; one that stays open blocks nobody; one that rolls back leaves no trace. When
+-- the window has been read to its end, the next one is opened: up to now, or up to p_upto. Order is
+-- by window, then transaction, then delivery. An empty batch means that the cursor stays where it is.
 --
 --   Reads    arvo.log by (lane, xid, delivery)
 --   Writes   nothing
@@ -25,9 +30,16 @@ BEGIN
     FOR v_try IN 1..2 LOOP
         IF p_head.exhausted OR v_try = 2 THEN
             v_reading.previous_snapshot := p_head.snapshot;
-            v_reading.snapshot := arvo.window_snapshot();
+            v_reading.snapshot := coalesce(p_upto, arvo.window_snapshot());
             v_reading.last_xid := '0';
             v_reading.last_delivery := 0;
+            -- It may be older than a window that was opened while it was on its way.
+            IF p_upto::text = p_head.snapshot::text
+                OR pg_snapshot_xmax(p_upto) < pg_snapshot_xmax(p_head.snapshot)
+            THEN
+                v_reading.batch := '{}';
+                RETURN v_reading;
+            END IF;
             IF pg_snapshot_xmax(v_reading.snapshot) < pg_snapshot_xmax(v_reading.previous_snapshot)
             THEN
                 RAISE EXCEPTION 'transaction numbers are of another cluster'
@@ -37,7 +49,7 @@ BEGIN
                           p_head.lane, pg_snapshot_xmax(v_reading.previous_snapshot),
                           pg_snapshot_xmax(v_reading.snapshot)
                       ),
-                      HINT = 'The database was restored into another cluster.';
+                      HINT = 'The database was restored into another cluster: see rebase().';
             END IF;
         ELSE
             v_reading.previous_snapshot := p_head.previous_snapshot;
@@ -103,16 +115,16 @@ BEGIN
     END LOOP;
 
     v_count := cardinality(v_reading.batch);
-    v_reading.exhausted := v_count < p_limit;
     IF v_count > 0 THEN
-        v_reading.last_xid := (v_reading.batch[v_count]).xid;
-        v_reading.last_delivery := (v_reading.batch[v_count]).delivery;
+        v_reading.last_xid := v_reading.batch[v_count].xid;
+        v_reading.last_delivery := v_reading.batch[v_count].delivery;
+        v_reading.exhausted := v_count < p_limit;
     END IF;
     RETURN v_reading;
 END;
 $read_window$;
 
-COMMENT ON FUNCTION arvo.read_window(arvo.lease, integer) IS
-'The next rows of the log of a lane whose lock the caller holds, and where the cursor stands then.';
+COMMENT ON FUNCTION arvo.read_window(arvo.lease, integer, pg_snapshot) IS
+'The next rows of a lane''s log after its cursor, and where the cursor stands then.';
 
-REVOKE ALL ON FUNCTION arvo.read_window(arvo.lease, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION arvo.read_window(arvo.lease, integer, pg_snapshot) FROM PUBLIC;

@@ -57,13 +57,7 @@ BEGIN
     v_moved.lane := p_lane;
     IF NOT v_same THEN
         v_moved.attempt := 1;
-        IF v_to.key_from IS NULL THEN
-            v_moved.key := NULL;
-        ELSIF v_to.key_from IS DISTINCT FROM v_from.key_from THEN
-            v_moved.key := arvo.key_of(
-                arvo.event_of(v_entry) #>> string_to_array(v_to.key_from, '.')
-            );
-        END IF;
+        v_moved.key := arvo.key_in(arvo.event_of(v_entry), v_to.key_from);
     END IF;
 
     IF p_found.place = 'deferred' THEN

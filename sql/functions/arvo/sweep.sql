@@ -8,19 +8,35 @@ AS $sweep$
 -- p_head is the newest row of the lane; its caller holds the lane. Reads at most p_most rows of the
 -- ledger, by their number: looking by expiry would walk every live lease behind the last expired
 -- one. An expired lease that somebody is settling or extending at this moment is left to the next
--- sweep. Returns the new lower bound: no older row holds an open delivery.
+-- sweep, and so is a gated queue whose home lane somebody else holds. Of a run of an ordered key only
+-- the first can have been running: the others go back uncharged. Returns the new lower bound: no
+-- older row holds an open delivery.
 --
---   Reads    arvo.lease, arvo.closure, arvo.clock
---   Writes   arvo.closure; as arvo.give_back
---   Locks    each expired lease, tried, never waited for
+--   Reads    arvo.lease, arvo.closure, arvo.lane, arvo.queue, arvo.clock
+--   Writes   arvo.closure; as arvo.give_back, arvo.pass_turns and arvo.leave_places
+--   Locks    the home lane of a gated queue, each expired lease: tried, never waited for
 --   Raises   nothing
 DECLARE
     v_now timestamptz := arvo.clock();
     v_open_from bigint;
     v_blocked bigint;
-    v_lease record;
+    v_queue arvo.queue;
+    v_lease arvo.lease;
     v_open bigint[];
+    v_items arvo.result[];
+    v_item arvo.result;
+    v_done arvo.result[];
 BEGIN
+    SELECT queue.* INTO STRICT v_queue
+    FROM arvo.lane
+    INNER JOIN arvo.queue ON queue.queue = lane.queue
+    WHERE lane.lane = p_head.lane;
+    IF v_queue.gated AND NOT pg_try_advisory_xact_lock(
+        hashtext('arvo'), arvo.home_lane(v_queue.queue)
+    ) THEN
+        RETURN p_head.open_from;
+    END IF;
+
     SELECT coalesce(max(expired.number), p_head.open_from - 1) + 1
     INTO v_open_from
     FROM arvo.lease AS expired
@@ -30,12 +46,7 @@ BEGIN
     AND expired.expires_at <= v_now;
 
     FOR v_lease IN
-        SELECT
-            expired.number,
-            expired.token,
-            expired.deliveries,
-            expired.low_xid,
-            expired.high_xid
+        SELECT expired.*
         FROM arvo.lease AS expired
         WHERE expired.lane = p_head.lane
         AND expired.number >= p_head.open_from
@@ -65,21 +76,51 @@ BEGIN
         v_open := arvo.open_deliveries(v_lease.token, v_lease.deliveries);
         CONTINUE WHEN v_open = '{}';
 
+        SELECT
+            array_agg(
+                arvo.lease_item(v_lease, leased.ordinal, NULL) ORDER BY leased.ordinal
+            ),
+            array_agg(v_lease.deliveries[leased.ordinal] ORDER BY leased.ordinal)
+        INTO v_items, v_open
+        FROM (
+            SELECT
+                held.ordinal::integer AS ordinal,
+                row_number() OVER (
+                    PARTITION BY
+                        CASE
+                            WHEN v_lease.places IS NULL THEN held.delivery
+                            ELSE v_lease.keys[held.ordinal]
+                        END
+                    ORDER BY v_lease.places[held.ordinal]
+                ) AS turn
+            FROM unnest(v_lease.deliveries) WITH ORDINALITY AS held (delivery, ordinal)
+            WHERE held.delivery = ANY (v_open)
+        ) AS leased
+        WHERE leased.turn = 1;
+
         INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)
         VALUES (
             arvo.slot(), v_lease.token, v_now, v_open, '{expired}',
             array_fill(NULL::integer, ARRAY[cardinality(v_open)])
         );
-        PERFORM arvo.give_back(
-            p_head.lane, v_lease.low_xid, v_lease.high_xid, expired.delivery, 'expired',
-            jsonb_build_object(
+        v_done := '{}';
+        FOREACH v_item IN ARRAY v_items LOOP
+            v_item.asked := 'expired';
+            v_item.error := jsonb_build_object(
                 'name', 'LeaseExpired',
                 'message', 'the worker did not report back before its lease expired',
                 'stack', NULL
-            )
-        )
-        FROM unnest(v_open) WITH ORDINALITY AS expired (delivery, ordinal)
-        ORDER BY expired.ordinal;
+            );
+            v_done := v_done || arvo.give_back(v_item, v_queue);
+        END LOOP;
+        IF v_queue.gated THEN
+            PERFORM arvo.pass_turns(v_queue, v_done);
+        END IF;
+        IF v_queue.slotted THEN
+            PERFORM arvo.leave_places(v_queue, v_lease, ARRAY(
+                SELECT item.delivery FROM unnest(v_done) AS item WHERE item.verdict = 'dead'
+            ));
+        END IF;
     END LOOP;
     RETURN coalesce(v_blocked, v_open_from);
 END;

@@ -36,8 +36,8 @@ AS $cancel$
 -- more meanwhile: for a whole tree call again until there is no row. A dry run takes no lock.
 --
 --   Reads    as arvo.find_deliveries and arvo.recheck
---   Writes   arvo.tombstone, arvo.closure, arvo.dead, arvo.operation; as arvo.bring_forward and
---            arvo.let_go
+--   Writes   arvo.tombstone, arvo.closure, arvo.dead, arvo.operation; as arvo.bring_forward,
+--            arvo.let_go and arvo.finish
 --   Locks    with p_include_running the leases, in order of their tokens; as arvo.hold; arvo.dead rows
 --   Raises   RV003  the queue is not known
 --            RV005  the transaction is not READ COMMITTED
@@ -48,6 +48,7 @@ DECLARE
     v_found arvo.finding[];
     v_one arvo.finding;
     v_entry arvo.log;
+    v_lease arvo.lease;
     v_done text;
     v_touched bigint := 0::bigint;
 BEGIN
@@ -131,7 +132,14 @@ BEGIN
                 WHERE dead.dead_letter_lane = v_one.lane
                 AND dead.dead_letter_delivery = v_one.delivery
                 AND dead.resolution IS NULL;
-                PERFORM arvo.let_go(v_entry);
+                SELECT newest.* INTO STRICT v_lease
+                FROM arvo.lease AS newest
+                WHERE newest.token = v_one.token
+                ORDER BY newest.number DESC
+                LIMIT 1;
+                PERFORM arvo.finish(
+                    arvo.known_queue(v_one.queue), v_lease, ARRAY[v_one.delivery]
+                );
             END IF;
         END IF;
         v_touched := v_touched + (v_done = 'cancelled')::integer;

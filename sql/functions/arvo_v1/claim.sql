@@ -23,14 +23,14 @@ AS $claim$
 -- stands for every queue that begins so. Starts at a random queue, also among those that a star
 -- stands for, so that none starves; higher priorities come first. A lane that another session is claiming from is left alone.
 -- A lane's lock is held to the end of the transaction, and the server has room for some thousands:
--- past 32 lanes, one with nothing to do is not locked, and a call takes from at most 512 more.
+-- past 32 lanes, one with nothing to do is not locked, and a call takes from at most 512 more. A
+-- paused queue is left out. A gated queue is claimed under the lock of its home lane as well.
 -- Within a lane leases lapse in the order in which they were taken, so the longest p_lease that
 -- anybody asks for bounds how soon the next crash is noticed there; that is why it is short. In a
 -- transaction of several calls settle and extend come before claim: leases are locked before lanes.
 --
---   Reads    arvo.queue, arvo.lane; as arvo.is_worth_claiming and
---            arvo.claim_lane
---   Writes   as arvo.promote and arvo.claim_lane
+--   Reads    arvo.queue, arvo.lane; as arvo.is_worth_claiming, arvo.claim_lane, arvo.claim_gated
+--   Writes   as arvo.promote, arvo.claim_lane and arvo.claim_gated
 --   Locks    the promoter's lock, each lane: tried, never waited for
 --   Raises   RV003  a queue is not known
 --            RV005  the transaction is not READ COMMITTED
@@ -39,6 +39,7 @@ AS $claim$
 DECLARE
     v_start integer := floor(random() * 1000000000)::integer;
     v_lane record;
+    v_home integer;
     v_left integer := p_limit;
     v_quota integer[] := p_limits;
     v_want integer;
@@ -84,16 +85,17 @@ BEGIN
     PERFORM arvo.promote();
 
     FOR v_lane IN
-        SELECT lane.lane, asked.position
+        SELECT lane.lane, named.gated, named.queue, asked.position
         FROM unnest(p_queues) WITH ORDINALITY AS asked (name, position)
         CROSS JOIN LATERAL (
-            SELECT queue.queue, queue.name
+            SELECT queue.queue, queue.gated
             FROM arvo.queue
-            WHERE queue.name = asked.name
+            WHERE queue.name = asked.name AND queue.paused_at IS NULL
             UNION ALL
-            SELECT queue.queue, queue.name
+            SELECT queue.queue, queue.gated
             FROM arvo.queue
             WHERE asked.name LIKE '%*' AND starts_with(queue.name, left(asked.name, -1))
+            AND queue.paused_at IS NULL
         ) AS named
         INNER JOIN arvo.lane ON lane.queue = named.queue
         ORDER BY
@@ -105,12 +107,24 @@ BEGIN
         v_want := least(v_left, v_quota[v_lane.position]);
         CONTINUE WHEN v_want <= 0;
         EXIT WHEN v_locked >= 544;
-        CONTINUE WHEN v_locked >= 32 AND NOT arvo.is_worth_claiming(v_lane.lane);
-        CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane.lane);
-        v_locked := v_locked + 1;
-        RETURN QUERY
-        SELECT leased.*
-        FROM arvo.claim_lane(v_lane.lane, v_want, left(p_worker, 200), p_lease) AS leased;
+        IF v_lane.gated THEN
+            v_home := arvo.home_lane(v_lane.queue);
+            CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_home);
+            CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane.lane);
+            v_locked := v_locked + 2;
+            RETURN QUERY
+            SELECT leased.*
+            FROM arvo.claim_gated(
+                v_lane.lane, v_home, v_want, left(p_worker, 200), p_lease
+            ) AS leased;
+        ELSE
+            CONTINUE WHEN v_locked >= 32 AND NOT arvo.is_worth_claiming(v_lane.lane);
+            CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane.lane);
+            v_locked := v_locked + 1;
+            RETURN QUERY
+            SELECT leased.*
+            FROM arvo.claim_lane(v_lane.lane, v_want, left(p_worker, 200), p_lease) AS leased;
+        END IF;
         GET DIAGNOSTICS v_got = ROW_COUNT;
         v_left := v_left - v_got;
         v_quota[v_lane.position] := v_quota[v_lane.position] - v_got;

@@ -1,9 +1,10 @@
--- arvo_v1.dispatch(event, start_after, priority, ignore_domain) — accept one event in the caller's transaction.
+-- arvo_v1.dispatch(event, start_after, priority, ignore_domain, options) — accept one event in the caller's transaction.
 CREATE OR REPLACE FUNCTION arvo_v1.dispatch(
     p_event jsonb,
     p_start_after interval DEFAULT NULL,
     p_priority integer DEFAULT NULL,
-    p_ignore_domain boolean DEFAULT false
+    p_ignore_domain boolean DEFAULT false,
+    p_options jsonb DEFAULT NULL
 )
 RETURNS arvo_v1.dispatched
 LANGUAGE plpgsql
@@ -19,14 +20,16 @@ SET plan_cache_mode = force_generic_plan
 AS $dispatch$
 -- The event exists when the caller's transaction commits, and leaves no trace when it does not.
 -- Routed by "domain" (to that domain's queue, unless p_ignore_domain), else by "to". An event whose
--- queue nobody has registered waits there: outcome unroutable.
+-- queue nobody has registered waits there: outcome unroutable. The same source and id to the same
+-- queue again, within its window, is a duplicate, and answered with the first delivery. p_options is
+-- an object as in arvo.read_options; p_start_after and p_priority are two of them.
 --
 --   Reads    as arvo.append
 --   Writes   as arvo.append
 --   Locks    as arvo.append
 --   Raises   RV001  the event is not valid
---            RV002  the queue has too many priorities
---            RV006  start_after is too long
+--            RV002  an option is not valid, or the queue has too many priorities
+--            RV201  nobody has registered the queue, and must_be_registered is set
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_fault text := arvo.event_fault(p_event);
@@ -40,14 +43,16 @@ BEGIN
               HINT = 'Correct the field and dispatch the event again. Nothing has been stored.';
     END IF;
     SELECT accepted.* INTO STRICT v_dispatched
-    FROM arvo.append(ARRAY[p_event], p_start_after, p_priority, p_ignore_domain) AS accepted;
+    FROM arvo.append(
+        ARRAY[p_event], arvo.options_with(p_options, p_start_after, p_priority), p_ignore_domain
+    ) AS accepted;
     RETURN v_dispatched;
 END;
 $dispatch$;
 
-COMMENT ON FUNCTION arvo_v1.dispatch(jsonb, interval, integer, boolean) IS
+COMMENT ON FUNCTION arvo_v1.dispatch(jsonb, interval, integer, boolean, jsonb) IS
 'Accepts one event in the caller''s transaction and says where it went.';
 
-REVOKE ALL ON FUNCTION arvo_v1.dispatch(jsonb, interval, integer, boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION arvo_v1.dispatch(jsonb, interval, integer, boolean)
+REVOKE ALL ON FUNCTION arvo_v1.dispatch(jsonb, interval, integer, boolean, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION arvo_v1.dispatch(jsonb, interval, integer, boolean, jsonb)
 TO arvo_client, arvo_worker, arvo_operator;

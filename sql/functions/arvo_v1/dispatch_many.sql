@@ -1,9 +1,10 @@
--- arvo_v1.dispatch_many(events, start_after, priority, ignore_domain) — accept an array of events, in order.
+-- arvo_v1.dispatch_many(events, start_after, priority, ignore_domain, options) — accept an array of events, in order.
 CREATE OR REPLACE FUNCTION arvo_v1.dispatch_many(
     p_events jsonb,
     p_start_after interval DEFAULT NULL,
     p_priority integer DEFAULT NULL,
-    p_ignore_domain boolean DEFAULT false
+    p_ignore_domain boolean DEFAULT false,
+    p_options jsonb DEFAULT NULL
 )
 RETURNS SETOF arvo_v1.dispatched
 LANGUAGE plpgsql
@@ -23,8 +24,9 @@ AS $dispatch_many$
 --   Writes   as arvo.append
 --   Locks    as arvo.append
 --   Raises   RV001  an event is not valid
---            RV002  a queue has too many priorities
---            RV006  p_events is not an array, or start_after is too long
+--            RV002  an option is not valid, or a queue has too many priorities
+--            RV006  p_events is not an array
+--            RV201  nobody has registered a queue, and must_be_registered is set
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_events jsonb[];
@@ -57,13 +59,15 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT accepted.*
-    FROM arvo.append(v_events, p_start_after, p_priority, p_ignore_domain) AS accepted;
+    FROM arvo.append(
+        v_events, arvo.options_with(p_options, p_start_after, p_priority), p_ignore_domain
+    ) AS accepted;
 END;
 $dispatch_many$;
 
-COMMENT ON FUNCTION arvo_v1.dispatch_many(jsonb, interval, integer, boolean) IS
+COMMENT ON FUNCTION arvo_v1.dispatch_many(jsonb, interval, integer, boolean, jsonb) IS
 'Accepts an array of events in order, all or none, and says where each went.';
 
-REVOKE ALL ON FUNCTION arvo_v1.dispatch_many(jsonb, interval, integer, boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION arvo_v1.dispatch_many(jsonb, interval, integer, boolean)
+REVOKE ALL ON FUNCTION arvo_v1.dispatch_many(jsonb, interval, integer, boolean, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION arvo_v1.dispatch_many(jsonb, interval, integer, boolean, jsonb)
 TO arvo_client, arvo_worker, arvo_operator;

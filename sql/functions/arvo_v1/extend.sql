@@ -61,7 +61,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT
                 lease.token, lease.lane, lease.worker, lease.low_xid, lease.high_xid,
-                lease.deliveries
+                lease.deliveries, lease.xids, lease.keys, lease.places
             FROM arvo.lease
             WHERE lease.token = named.lease AND lease.token <> 0
             ORDER BY lease.number DESC
@@ -79,16 +79,31 @@ BEGIN
         INSERT INTO arvo.lease (
             slot, lane, number, token, worker, leased_at, expires_at, carried, deliveries,
             low_xid, high_xid, previous_snapshot, snapshot, last_xid, last_delivery,
-            exhausted, open_from, sweep_at
+            exhausted, open_from, sweep_at, ready_from, xids, keys, places
         )
-        VALUES (
+        SELECT
             arvo.slot(), v_head.lane, v_head.number + 1, v_held.token, v_held.worker, v_now,
-            greatest(v_now + p_for, v_head.expires_at), true, v_held.open,
+            greatest(v_now + p_for, v_head.expires_at), true,
+            array_agg(kept.delivery ORDER BY kept.ordinal),
             v_held.low_xid, v_held.high_xid, v_head.previous_snapshot, v_head.snapshot,
             v_head.last_xid, v_head.last_delivery,
             v_head.exhausted, v_head.open_from,
-            least(v_head.sweep_at, greatest(v_now + p_for, v_head.expires_at))
-        );
+            least(v_head.sweep_at, greatest(v_now + p_for, v_head.expires_at)),
+            v_head.ready_from,
+            CASE
+                WHEN cardinality(v_held.xids) = 1 THEN v_held.xids
+                ELSE array_agg(v_held.xids[kept.ordinal] ORDER BY kept.ordinal)
+            END,
+            CASE
+                WHEN v_held.keys IS NOT NULL
+                    THEN array_agg(v_held.keys[kept.ordinal] ORDER BY kept.ordinal)
+            END,
+            CASE
+                WHEN v_held.places IS NOT NULL
+                    THEN array_agg(v_held.places[kept.ordinal] ORDER BY kept.ordinal)
+            END
+        FROM unnest(v_held.deliveries) WITH ORDINALITY AS kept (delivery, ordinal)
+        WHERE kept.delivery = ANY (v_held.open);
         v_lost := array_remove(v_lost, v_held.token);
         RETURN NEXT (
             v_held.token, true, greatest(v_now + p_for, v_head.expires_at)

@@ -9,7 +9,26 @@ CREATE OR REPLACE FUNCTION arvo_v1.register_queue(
     p_retry_delay_max interval DEFAULT NULL,
     p_expire_in interval DEFAULT NULL,
     p_dead_letter text DEFAULT NULL,
-    p_warning_queue_size integer DEFAULT NULL
+    p_warning_queue_size integer DEFAULT NULL,
+    p_policy text DEFAULT NULL,
+    p_key_from text DEFAULT NULL,
+    p_on_failure text DEFAULT NULL,
+    p_start_after interval DEFAULT NULL,
+    p_retention interval DEFAULT NULL,
+    p_delete_after interval DEFAULT NULL,
+    p_deduplicate_for interval DEFAULT NULL,
+    p_singleton_for interval DEFAULT NULL,
+    p_singleton_next_slot boolean DEFAULT NULL,
+    p_max_active integer DEFAULT NULL,
+    p_key_max_active integer DEFAULT NULL,
+    p_rate_limit integer DEFAULT NULL,
+    p_rate_period interval DEFAULT NULL,
+    p_key_rate_limit integer DEFAULT NULL,
+    p_key_rate_period interval DEFAULT NULL,
+    p_max_redrives integer DEFAULT NULL,
+    p_error_rules jsonb DEFAULT NULL,
+    p_reset text[] DEFAULT '{}',
+    p_worker text DEFAULT NULL
 )
 RETURNS arvo_v1.queue
 LANGUAGE plpgsql
@@ -17,83 +36,131 @@ VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $register_queue$
--- An option left NULL stays as it is, or takes its default in a new queue. The answer's "change"
--- says what this call did: created, unchanged, or the options that changed ("registered" is among
--- them when events were already waiting under that name). A dead-letter queue that does not exist is made. Events that arrived before
--- the registration are delivered from now on.
+-- An option left NULL stays as it is, or takes its default in a new queue; one that p_reset names
+-- goes back to its default. A stateful queue is ordered from its first registration, unless a policy
+-- is named. The answer's "change" says what this call did: created, unchanged, or the options that
+-- changed ("registered" is among them when events were already waiting under that name). A
+-- dead-letter queue that does not exist is made. Events that arrived before the registration are
+-- delivered from now on. When policy, keys or limits change, what stood in line is delivered again,
+-- under the new rules. p_worker names the process: what it asked for is kept beside the queue.
 --
 --   Reads    arvo.clock
---   Writes   arvo.queue, arvo.lane
---   Locks    arvo.queue row of p_queue
+--   Writes   arvo.queue, arvo.lane, arvo.registration; as arvo.rebuild_turns
+--   Locks    all lanes of the queue, in order, when policy, keys or limits change; arvo.queue row
 --   Raises   RV002  an option is not valid
+--            RV005  policy, keys or limits change, and the transaction is not READ COMMITTED
 DECLARE
     v_now timestamptz := arvo.clock();
     v_known boolean;
+    v_asked jsonb;
     v_before arvo.queue;
     v_after arvo.queue;
-    v_option text;
-    v_rule text;
+    v_fault text;
     v_change text;
 BEGIN
-    SELECT faulty.option, faulty.rule INTO v_option, v_rule
-    FROM (
-        VALUES
-        (1, 'queue', arvo.is_queue_name(p_queue),
-         'use 1 to 512 characters of a URI, without quotes'),
-        (2, 'queue', NOT starts_with(p_queue, 'arvo.domain.') OR p_queue ~ '^arvo\.domain\.[a-z0-9.]+$',
-         'after arvo.domain. use lower-case letters, digits and dots'),
-        (3, 'retry_limit', p_retry_limit >= 0, 'use 0 or more'),
-        -- Without a bound, a retry would be due behind the end of time, and fail with its whole batch.
-        (4, 'retry_delay', p_retry_delay BETWEEN interval '0' AND interval '3650 days',
-         'use between 0 and 3650 days'),
-        (5, 'retry_delay_max', p_retry_delay_max BETWEEN interval '0' AND interval '3650 days',
-         'use between 0 and 3650 days'),
-        (6, 'expire_in', p_expire_in BETWEEN interval '1 second' AND interval '1 day',
-         'use between 1 second and 1 day'),
-        (7, 'dead_letter', p_dead_letter IS NULL OR arvo.is_queue_name(p_dead_letter),
-         'use 1 to 512 characters of a URI, without quotes'),
-        (8, 'dead_letter', p_dead_letter <> p_queue, 'name another queue'),
-        (9, 'warning_queue_size', p_warning_queue_size >= 1, 'use 1 or more')
-    ) AS faulty (ordinal, option, kept, rule)
-    WHERE NOT faulty.kept
-    ORDER BY faulty.ordinal
-    LIMIT 1;
-    IF FOUND THEN
+    v_asked := jsonb_strip_nulls(jsonb_build_object(
+        'stateful', p_stateful, 'priority', p_priority, 'retry_limit', p_retry_limit,
+        'retry_delay', p_retry_delay, 'retry_backoff', p_retry_backoff,
+        'retry_delay_max', p_retry_delay_max, 'expire_in', p_expire_in,
+        'dead_letter', p_dead_letter, 'warning_queue_size', p_warning_queue_size,
+        'policy', p_policy, 'key_from', p_key_from, 'on_failure', p_on_failure,
+        'start_after', p_start_after, 'retention', p_retention, 'delete_after', p_delete_after,
+        'deduplicate_for', p_deduplicate_for, 'singleton_for', p_singleton_for,
+        'singleton_next_slot', p_singleton_next_slot, 'max_active', p_max_active,
+        'key_max_active', p_key_max_active, 'rate_limit', p_rate_limit,
+        'rate_period', p_rate_period, 'key_rate_limit', p_key_rate_limit,
+        'key_rate_period', p_key_rate_period, 'max_redrives', p_max_redrives
+    )) || CASE
+        WHEN p_error_rules IS NULL THEN '{}'::jsonb
+        ELSE jsonb_build_object('error_rules', p_error_rules)
+    END;
+    v_before.name := p_queue;
+    v_after := arvo.with_options(v_before, v_asked, p_reset);
+    IF NOT arvo.is_queue_name(p_queue) OR p_dead_letter = p_queue
+        OR NOT arvo.is_queue_name(coalesce(p_dead_letter, 'none'))
+    THEN
+        v_fault := arvo.option_fault(v_after);
+    ELSE
+        v_known := EXISTS (SELECT FROM arvo.queue WHERE queue.name = p_queue);
+        -- Asked before anything is made: a refusal leaves no queue behind.
+        SELECT queue.* INTO v_before FROM arvo.queue WHERE queue.name = p_queue;
+        v_before.name := p_queue;
+        v_after := arvo.with_options(v_before, v_asked, p_reset);
+        v_fault := arvo.option_fault(v_after);
+        IF v_fault IS NULL AND v_known AND v_after.policy = 'ordered' AND v_before.registered
+            AND v_after.priority <> v_before.priority
+        THEN
+            v_fault := 'priority: an ordered queue keeps the priority that it has';
+        END IF;
+    END IF;
+    IF v_fault IS NOT NULL THEN
         RAISE EXCEPTION 'option is not valid'
         USING ERRCODE = 'RV002',
-              COLUMN = v_option,
-              DETAIL = format('option %s of queue %s', v_option, left(to_json(p_queue)::text, 80)),
-              HINT = format('For %s, %s.', v_option, v_rule);
+              COLUMN = split_part(v_fault, ':', 1),
+              DETAIL = format('option %s of queue %s', split_part(v_fault, ':', 1),
+                              left(to_json(p_queue)::text, 80)),
+              HINT = format('For %s', v_fault);
     END IF;
 
-    v_known := EXISTS (SELECT FROM arvo.queue WHERE queue.name = p_queue);
     PERFORM arvo.lane_for(p_queue);
-    IF p_dead_letter IS NOT NULL THEN
-        PERFORM arvo.lane_for(p_dead_letter);
+    IF v_after.dead_letter IS NOT NULL THEN
+        PERFORM arvo.lane_for(v_after.dead_letter);
     END IF;
 
+    SELECT queue.* INTO STRICT v_before FROM arvo.queue WHERE queue.name = p_queue;
+    IF arvo.has_new_rules(v_before, arvo.with_options(v_before, v_asked, p_reset)) THEN
+        PERFORM arvo.require_read_committed('register_queue');
+        PERFORM pg_advisory_xact_lock(hashtext('arvo'), held.lane)
+        FROM (
+            SELECT lane.lane
+            FROM arvo.lane
+            WHERE lane.queue = v_before.queue
+            ORDER BY lane.lane
+        ) AS held;
+    END IF;
     SELECT queue.* INTO STRICT v_before
     FROM arvo.queue
     WHERE queue.name = p_queue
     FOR NO KEY UPDATE;
+    v_after := arvo.with_options(v_before, v_asked, p_reset);
 
     UPDATE arvo.queue
     SET registered = true,
-        stateful = coalesce(p_stateful, queue.stateful),
-        priority = coalesce(p_priority, queue.priority),
-        retry_limit = coalesce(p_retry_limit, queue.retry_limit),
-        retry_delay = coalesce(p_retry_delay, queue.retry_delay),
-        retry_backoff = coalesce(p_retry_backoff, queue.retry_backoff),
-        retry_delay_max = coalesce(p_retry_delay_max, queue.retry_delay_max),
-        expire_in = coalesce(p_expire_in, queue.expire_in),
-        dead_letter = coalesce(p_dead_letter, queue.dead_letter),
-        warning_queue_size = coalesce(p_warning_queue_size, queue.warning_queue_size)
+        stateful = v_after.stateful,
+        priority = v_after.priority,
+        retry_limit = v_after.retry_limit,
+        retry_delay = v_after.retry_delay,
+        retry_backoff = v_after.retry_backoff,
+        retry_delay_max = v_after.retry_delay_max,
+        expire_in = v_after.expire_in,
+        dead_letter = v_after.dead_letter,
+        warning_queue_size = v_after.warning_queue_size,
+        policy = v_after.policy,
+        key_from = v_after.key_from,
+        on_failure = v_after.on_failure,
+        start_after = v_after.start_after,
+        retention = v_after.retention,
+        delete_after = v_after.delete_after,
+        deduplicate_for = v_after.deduplicate_for,
+        singleton_for = v_after.singleton_for,
+        singleton_next_slot = v_after.singleton_next_slot,
+        max_active = v_after.max_active,
+        key_max_active = v_after.key_max_active,
+        rate_limit = v_after.rate_limit,
+        rate_period = v_after.rate_period,
+        key_rate_limit = v_after.key_rate_limit,
+        key_rate_period = v_after.key_rate_period,
+        max_redrives = v_after.max_redrives,
+        error_rules = v_after.error_rules
     WHERE queue.queue = v_before.queue
     RETURNING queue.* INTO v_after;
     PERFORM arvo.lane_for(p_queue);
+    IF arvo.has_new_rules(v_before, v_after) THEN
+        PERFORM arvo.rebuild_turns(v_after);
+    END IF;
 
     SELECT string_agg(was.key, ', ' ORDER BY was.key) INTO v_change
-    FROM jsonb_each(to_jsonb(v_before)) AS was
+    FROM jsonb_each(to_jsonb(v_before) - 'gated' - 'slotted') AS was
     INNER JOIN jsonb_each(to_jsonb(v_after)) AS now ON now.key = was.key
     WHERE was.value IS DISTINCT FROM now.value;
     v_change := CASE WHEN v_known THEN coalesce(v_change, 'unchanged') ELSE 'created' END;
@@ -101,23 +168,30 @@ BEGIN
         UPDATE arvo.queue SET changed_at = v_now WHERE queue.queue = v_before.queue;
         PERFORM arvo.wake(ARRAY[p_queue]);
     END IF;
-
-    RETURN (
-        v_after.name, v_change, v_after.registered, v_after.stateful, v_after.priority,
-        v_after.retry_limit, v_after.retry_delay, v_after.retry_backoff, v_after.retry_delay_max,
-        v_after.expire_in, v_after.dead_letter, v_after.warning_queue_size
-    )::arvo_v1.queue;
+    IF p_worker IS NOT NULL THEN
+        INSERT INTO arvo.registration (queue, worker, options, at)
+        VALUES (p_queue, left(p_worker, 200), v_asked, v_now)
+        ON CONFLICT (queue, worker) DO UPDATE
+        SET options = excluded.options, at = excluded.at;
+    END IF;
+    RETURN arvo.shown(v_after, v_change);
 END;
 $register_queue$;
 
 COMMENT ON FUNCTION arvo_v1.register_queue(
-    text, boolean, integer, integer, interval, boolean, interval, interval, text, integer
+    text, boolean, integer, integer, interval, boolean, interval, interval, text, integer, text,
+    text, text, interval, interval, interval, interval, interval, boolean, integer, integer,
+    integer, interval, integer, interval, integer, jsonb, text[], text
 ) IS
 'Creates or updates a queue, idempotently; an option left NULL stays as it is. Says what changed.';
 
 REVOKE ALL ON FUNCTION arvo_v1.register_queue(
-    text, boolean, integer, integer, interval, boolean, interval, interval, text, integer
+    text, boolean, integer, integer, interval, boolean, interval, interval, text, integer, text,
+    text, text, interval, interval, interval, interval, interval, boolean, integer, integer,
+    integer, interval, integer, interval, integer, jsonb, text[], text
 ) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION arvo_v1.register_queue(
-    text, boolean, integer, integer, interval, boolean, interval, interval, text, integer
+    text, boolean, integer, integer, interval, boolean, interval, interval, text, integer, text,
+    text, text, interval, interval, interval, interval, interval, boolean, integer, integer,
+    integer, interval, integer, interval, integer, jsonb, text[], text
 ) TO arvo_worker, arvo_operator;

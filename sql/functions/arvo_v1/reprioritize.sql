@@ -29,10 +29,10 @@ AS $reprioritize$
 -- lane's cursor on, in order, until it has p_limit; by event, subject or tree it is a look-up.
 -- Each is withdrawn as moved, and appended to its queue again at p_priority, as the attempt that it is;
 -- one that is due later stays so, under its number. Those that have this priority are passed over.
--- Left alone are: what a worker holds; in an ordered queue, what stands in the line of its key, and
--- what a key waits for. A dry run takes no lock.
+-- Left alone are what a worker holds, and ordered queues, which know no priorities. A dry run takes no
+-- lock.
 --
---   Reads    arvo.queue, arvo.lane, arvo.turn; as arvo.find_deliveries and arvo.recheck
+--   Reads    arvo.queue, arvo.lane; as arvo.find_deliveries and arvo.recheck
 --   Writes   arvo.tombstone, arvo.deferred, arvo.dead, arvo.operation; as arvo.again, arvo.lane_for
 --   Locks    as arvo.hold; arvo.dead rows; as arvo.lane_for
 --   Raises   RV002  a queue has 100 priorities

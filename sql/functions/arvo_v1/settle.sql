@@ -28,15 +28,18 @@ AS $settle$
 --   RV001  an emitted event is not valid           RV006  the item is malformed
 --   RV101  the state had moved on: the delivery goes back at once, uncharged
 --   RV301  the lease is not, or no longer, the caller's
+--   RV303  an earlier delivery of its ordered key is still open
 --
 -- An item settled before under the same lease is answered "already" (not accepted, with code RV101,
 -- if it ended in a conflict then). States, emitted events,
 -- retries, dead letters and the journal are written together.
 --
---   Reads    arvo.lease and arvo.closure by token, arvo.clock, arvo.slot
---   Writes   arvo.state, arvo.lineage, arvo.closure, arvo.dead; as arvo.append and arvo.give_back
---   Locks    the leases, in order of their tokens; then arvo.state rows, in order of subject; then
---            as arvo.place, arvo.give_back and arvo.append
+--   Reads    arvo.lease and arvo.closure by token, arvo.lane, arvo.queue, arvo.clock, arvo.slot
+--   Writes   arvo.state, arvo.lineage, arvo.closure, arvo.dead; as arvo.give_back, arvo.pass_turns,
+--            arvo.leave_places and arvo.append
+--   Locks    the leases, in order of their tokens; then arvo.state rows, in order of subject; as
+--            arvo.place; then the home lanes of gated queues, in order; then as arvo.give_back and
+--            arvo.append
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  p_results is not an array, or has more than 10000 items
 DECLARE
@@ -46,6 +49,9 @@ DECLARE
     v_at integer;
     v_fault text;
     v_version bigint;
+    v_queue arvo.queue;
+    v_lane integer;
+    v_later integer;
 BEGIN
     PERFORM arvo.require_read_committed('settle');
     IF p_results IS NULL OR jsonb_typeof(p_results) <> 'array' THEN
@@ -93,12 +99,17 @@ BEGIN
         v_items[v_at].detail := 'emitted event: ' || v_fault;
     END LOOP;
 
+    IF EXISTS (SELECT FROM unnest(v_items) AS item WHERE item.place IS NOT NULL) THEN
+        v_items := arvo.order_results(v_items);
+    END IF;
+
     FOR v_at IN
         SELECT item.ordinal
         FROM unnest(v_items) AS item
         WHERE item.verdict IS NULL AND item.state IS NOT NULL
-        ORDER BY item.state ->> 'subject' COLLATE "C", item.ordinal
+        ORDER BY item.state ->> 'subject' COLLATE "C", item.place, item.ordinal
     LOOP
+        CONTINUE WHEN v_items[v_at].verdict IS NOT NULL;
         v_version := arvo.put_state(
             v_items[v_at].state ->> 'subject',
             v_items[v_at].state -> 'data',
@@ -113,13 +124,25 @@ BEGIN
                 left((v_items[v_at].state -> 'subject')::text, 80),
                 v_items[v_at].state ->> 'expected_version'
             );
-            v_items[v_at].verdict := arvo.give_back(
-                v_items[v_at].lane, v_items[v_at].low_xid, v_items[v_at].high_xid,
-                v_items[v_at].delivery, 'conflict',
-                jsonb_build_object(
-                    'name', 'VersionConflict', 'message', v_items[v_at].detail, 'stack', NULL
-                )
+            v_items[v_at].verdict := 'conflict';
+            v_items[v_at].error := jsonb_build_object(
+                'name', 'VersionConflict', 'message', v_items[v_at].detail, 'stack', NULL
             );
+            -- What follows in an ordered run was built on a state that is not stored.
+            FOR v_later IN
+                SELECT item.ordinal
+                FROM unnest(v_items) AS item
+                WHERE item.verdict IS NULL
+                AND item.lease = v_items[v_at].lease
+                AND item.key = v_items[v_at].key
+                AND item.place > v_items[v_at].place
+            LOOP
+                v_items[v_later].verdict := 'refused';
+                v_items[v_later].code := 'RV301';
+                v_items[v_later].detail := format(
+                    'delivery %s is not completed, and comes before it', v_items[v_at].delivery
+                );
+            END LOOP;
         ELSE
             v_items[v_at].state_version := v_version;
         END IF;
@@ -132,16 +155,30 @@ BEGIN
     WHERE item.state_version = 1
     HAVING count(*) > 0;
 
+    PERFORM pg_advisory_xact_lock(hashtext('arvo'), gated.lane)
+    FROM (
+        SELECT DISTINCT arvo.home_lane(queue.queue) AS lane
+        FROM unnest(v_items) AS item
+        INNER JOIN arvo.lane ON lane.lane = item.lane
+        INNER JOIN arvo.queue ON queue.queue = lane.queue
+        WHERE queue.gated AND coalesce(item.verdict, 'conflict') = 'conflict'
+        ORDER BY lane
+    ) AS gated;
+
     FOR v_at IN
         SELECT item.ordinal
         FROM unnest(v_items) AS item
-        WHERE item.verdict IS NULL AND item.asked <> 'completed'
+        WHERE (item.verdict IS NULL AND item.asked <> 'completed') OR item.verdict = 'conflict'
         ORDER BY item.ordinal
     LOOP
-        v_items[v_at].verdict := arvo.give_back(
-            v_items[v_at].lane, v_items[v_at].low_xid, v_items[v_at].high_xid,
-            v_items[v_at].delivery, v_items[v_at].asked, v_items[v_at].error, v_items[v_at].after
-        );
+        IF v_lane IS DISTINCT FROM v_items[v_at].lane THEN
+            v_lane := v_items[v_at].lane;
+            SELECT queue.* INTO STRICT v_queue
+            FROM arvo.lane
+            INNER JOIN arvo.queue ON queue.queue = lane.queue
+            WHERE lane.lane = v_lane;
+        END IF;
+        v_items[v_at] := arvo.give_back(v_items[v_at], v_queue);
     END LOOP;
 
     INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)
@@ -160,6 +197,8 @@ BEGIN
     WHERE item.verdict IS NULL OR item.verdict NOT IN ('refused', 'already')
     GROUP BY item.lease;
 
+    PERFORM arvo.pass_on(v_items);
+
     UPDATE arvo.dead
     SET resolution = 'consumed', resolved_at = v_now, resolved_by = session_user
     FROM unnest(v_items) AS item
@@ -174,7 +213,7 @@ BEGIN
         jsonb_array_elements(item.events) WITH ORDINALITY AS emitted (event, ordinal)
     WHERE item.verdict IS NULL;
     IF v_events IS NOT NULL THEN
-        PERFORM arvo.append(v_events);
+        PERFORM arvo.append(v_events, NULL, false, true);
     END IF;
 
     RETURN QUERY

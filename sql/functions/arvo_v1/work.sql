@@ -41,7 +41,8 @@ BEGIN
             NULL::jsonb,
             NULL::jsonb,
             verdict.state_version,
-            NULL::interval
+            NULL::interval,
+            NULL::bigint
         FROM arvo_v1.settle(p_results) AS verdict
         WHERE verdict.outcome <> 'completed'
         ORDER BY verdict.ordinal;
@@ -65,12 +66,17 @@ BEGIN
         claimed.cause,
         claimed.state,
         claimed.state_version,
-        NULL::interval
+        NULL::interval,
+        claimed.key
     FROM arvo_v1.claim(p_queues, p_limit, p_worker, p_limits, p_lease) AS claimed;
     IF NOT FOUND THEN
         RETURN NEXT (
             'idle', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-            CASE WHEN arvo.has_own(p_queues) THEN interval '0' ELSE arvo.next_due() END
+            CASE
+                WHEN arvo.has_own(p_queues) THEN interval '0'
+                ELSE least(arvo.next_due(), arvo.next_room(p_queues))
+            END,
+            NULL
         )::arvo_v1.worked;
     END IF;
 END;

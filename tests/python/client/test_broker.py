@@ -481,7 +481,7 @@ async def test_registration_says_which_option_is_wrong(broker, recorder):
         (WorkerOptions, {"polling_interval_seconds": 0.1}, "polling_interval_seconds"),
         (WorkerOptions, {"retry_limit": -1}, "retry_limit"),
         (WorkerOptions, {"expire_in_seconds": 86401}, "expire_in_seconds"),
-        (QueueOptions, {"policy": "stately"}, "policy"),
+        (QueueOptions, {"policy": "statly"}, "policy"),
         (QueueOptions, {"warning_queue_size": 0}, "warning_queue_size"),
         (HandlerOptions, {"worker": {"retry_delay": -1}}, "retry_delay"),
     ],

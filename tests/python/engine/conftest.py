@@ -37,6 +37,8 @@ class Actor:
         self.ask("SELECT set_config('arvo.frozen_clock', %s, false)", moment)
 
     def register(self, queue: str = "q", **options: Any) -> None:
+        """Register a queue; the same id again is another event unless the options deny it."""
+        options.setdefault("deduplicate_for", "0")
         named = "".join(f", p_{name} => %s" for name in options)
         self.ask(f"SELECT arvo_v1.register_queue(%s{named})", queue, *options.values())
 
@@ -51,7 +53,7 @@ class Actor:
         """Dispatch as many events in one transaction."""
         self.ask(
             "SELECT count(*) FROM arvo_v1.dispatch_many((SELECT jsonb_agg(stage.event("
-            "'m' || n, %s)) FROM generate_series(1, %s) AS n))",
+            "'m' || gen_random_uuid(), %s)) FROM generate_series(1, %s) AS n))",
             to,
             count,
         )

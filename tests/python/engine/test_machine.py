@@ -366,7 +366,7 @@ def test_the_queue_and_the_dictionary_tell_the_same_story(stage):
     [
         ("arvo.sweep", "expired.expires_at <= v_now", "expired.expires_at < v_now"),
         ("arvo.promote", "deferred.due <= v_now", "deferred.due < v_now"),
-        ("arvo.give_back", "v_entry.attempt > v_queue", "v_entry.attempt >= v_queue"),
+        ("arvo.give_back", "v_entry.attempt > coalesce", "v_entry.attempt >= coalesce"),
         ("arvo.sweep", "newer.token = v_lease.token", "newer.token = 0"),
         ("arvo.judge_results", "'refused'\n        END", "NULL\n        END"),
         ("arvo.put_state", " AND state.version = p_expected_version", ""),

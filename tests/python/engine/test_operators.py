@@ -64,13 +64,15 @@ class House:
         ids = [f"p{number}-{len(self.committed)}-{n}-" for n in range(chance.randint(1, 5))]
         with connection.transaction():
             for event_id in ids:
+                queue = chance.choice(QUEUES[:2])
                 connection.execute(
-                    "SELECT arvo_v1.dispatch(stage.event(%s, %s), %s::interval, %s)",
+                    "SELECT arvo_v1.dispatch(stage.event(%s, %s, %s), %s::interval, %s)",
                     [
                         event_id,
-                        chance.choice(QUEUES[:2]),
+                        queue,
+                        chance.choice([None, "s1", "s2"]),
                         chance.choice([None, None, None, "200 ms", "2 seconds"]),
-                        chance.choice([None, None, 3]),
+                        chance.choice([None, None, 3]) if queue == "fast" else None,
                     ],
                 )
             self.stop.wait(chance.random() / 100)
@@ -123,7 +125,7 @@ class House:
 def test_whatever_operators_do_every_event_ends_once(stage, dsn):
     stage.execute("SELECT arvo_v1.register_queue('fast', p_retry_delay => '50 ms')")
     stage.execute(
-        "SELECT arvo_v1.register_queue('slow', p_retry_limit => 0, p_dead_letter => 'dlq')"
+        "SELECT arvo_v1.register_queue('slow', p_policy => 'ordered', p_retry_limit => 0, p_dead_letter => 'dlq')"
     )
     stage.execute("SELECT arvo_v1.register_queue('dlq', p_retry_limit => 0)")
     house = House(dsn)
@@ -149,7 +151,7 @@ def test_whatever_operators_do_every_event_ends_once(stage, dsn):
         items = [{"lease": t[0], "delivery": t[1], "outcome": "completed"} for t in taken]
         stage.execute("SELECT arvo_v1.settle(%s)", [Jsonb(items)])
         left = stage.execute(
-            "SELECT count(*) FROM stage.story WHERE place IN ('queued', 'deferred', 'leased')"
+            "SELECT count(*) FROM stage.story WHERE place IN ('queued', 'parked', 'deferred', 'leased')"
         ).fetchone()
         if left == (0,):
             break

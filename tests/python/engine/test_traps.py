@@ -429,8 +429,8 @@ TRAPS = {
         [
             Mutant(
                 "the next window is not opened in the same call",
-                CLAIM,
-                "EXIT WHEN v_batch <> '{}' OR v_head.exhausted;",
+                "arvo.read_window",
+                "EXIT WHEN v_reading.batch <> '{}' OR p_head.exhausted;",
                 "EXIT;",
             )
         ],
@@ -440,10 +440,10 @@ TRAPS = {
         [
             Mutant(
                 "the scan starts at the beginning of the lane",
-                CLAIM,
+                "arvo.read_window",
                 "(log.xid, log.delivery) > (v_from_xid, v_from_delivery)",
                 "log.xid::text::numeric >= v_from_xid::text::numeric"
-                " AND (log.xid, log.delivery) > (v_last_xid, v_last_delivery)",
+                " AND (log.xid, log.delivery) > (v_reading.last_xid, v_reading.last_delivery)",
             ),
         ],
     ),
@@ -452,7 +452,7 @@ TRAPS = {
         [
             Mutant(
                 "late rows are filtered from the lane",
-                CLAIM,
+                "arvo.read_window",
                 "AND log.xid = listed.xid",
                 "AND log.xid::text = listed.xid::text",
             )
@@ -463,21 +463,21 @@ TRAPS = {
         [
             Mutant(
                 "late transactions are not looked for",
-                CLAIM,
-                "WHERE pg_visible_in_snapshot(listed.xid, v_snapshot) AND listed.xid >= v_last_xid",
+                "arvo.read_window",
+                "WHERE pg_visible_in_snapshot(listed.xid, v_reading.snapshot)",
                 "WHERE false",
             ),
             Mutant(
                 "a late transaction is left after its first portion",
-                CLAIM,
-                "listed.xid >= v_last_xid",
-                "listed.xid > v_last_xid",
+                "arvo.read_window",
+                "listed.xid >= v_reading.last_xid",
+                "listed.xid > v_reading.last_xid",
             ),
             Mutant(
                 "a late transaction is begun again for each portion",
-                CLAIM,
-                "WHEN listed.xid = v_last_xid THEN v_last_delivery ELSE 0",
-                "WHEN false THEN v_last_delivery ELSE 0",
+                "arvo.read_window",
+                "WHEN listed.xid = v_reading.last_xid THEN v_reading.last_delivery ELSE 0",
+                "WHEN false THEN v_reading.last_delivery ELSE 0",
             ),
         ],
     ),
@@ -519,7 +519,7 @@ TRAPS = {
         [
             Mutant(
                 "the next search is due when the next lease is",
-                CLAIM,
+                "arvo.heal",
                 "greatest(oldest.expires_at, v_now + interval '0.5 seconds')",
                 "oldest.expires_at",
             )
@@ -534,7 +534,12 @@ TRAPS = {
                 "expired.expires_at <= v_now",
                 "expired.expires_at < v_now",
             ),
-            Mutant("the search comes too late", CLAIM, "v_sweep_at <= v_now", "v_sweep_at < v_now"),
+            Mutant(
+                "the search comes too late",
+                "arvo.heal",
+                "p_head.sweep_at <= v_now",
+                "p_head.sweep_at < v_now",
+            ),
         ],
     ),
     "14: settle against expiry": Trap(
@@ -567,7 +572,14 @@ TRAPS = {
     ),
     "14: numbers": Trap(
         number_given_twice,
-        [Mutant("a token is a number only", CLAIM, "floor(random() * 4096)::bigint", "0")],
+        [
+            Mutant(
+                "a token is a number only",
+                "arvo.write_lease",
+                "floor(random() * 4096)::bigint",
+                "0",
+            )
+        ],
     ),
     "8": Trap(
         plans_of_empty_tables,
@@ -591,7 +603,7 @@ TRAPS = {
         [
             Mutant(
                 "a portion is cut by delivery",
-                CLAIM,
+                "arvo.read_window",
                 "ORDER BY log.xid, log.delivery",
                 "ORDER BY log.delivery",
             )

@@ -1,4 +1,4 @@
--- arvo.append(events, start_after, priority, ignore_domain): contract, stories, refusals.
+-- arvo.append(events, options, ignore_domain, emitted, queues): contract, stories, refusals.
 BEGIN;
 SELECT plan(22);
 \ir ../given.psql
@@ -6,7 +6,7 @@ SELECT plan(22);
 -- contract --------------------------------------------------------------------------------------
 
 SELECT * FROM pg_temp.contract(
-    'arvo.append(jsonb[],interval,integer,boolean)',
+    'arvo.append(jsonb[],jsonb,boolean,boolean,text[])',
     'SETOF arvo_v1.dispatched', 'plpgsql', 'volatile', false,
     'nobody'
 );
@@ -66,7 +66,7 @@ SELECT results_eq(
     $$ VALUES ('com.test.sink', 'queued') $$, 'who answers in place of a domain sends past it'
 );
 SELECT results_eq(
-    $$ SELECT queue, outcome FROM arvo.append(ARRAY[pg_temp.event('7', 'com.test.sink')], p_priority => 9) $$,
+    $$ SELECT queue, outcome FROM arvo.append(ARRAY[pg_temp.event('7', 'com.test.sink')], '{"priority": 9}') $$,
     $$ VALUES ('com.test.sink', 'queued') $$, 'a priority may be given'
 );
 SELECT is(
@@ -77,7 +77,7 @@ SELECT is(
 CREATE TEMPORARY TABLE later AS
 SELECT * FROM arvo.append(ARRAY[
     pg_temp.event('8', 'com.test.sink'), pg_temp.event('9', 'com.test.nobody')
-], '10 seconds', 4);
+], '{"start_after": 10, "priority": 4}');
 SELECT results_eq(
     'SELECT ordinal, event_id, queue, outcome FROM later',
     $$ VALUES (1, '8', 'com.test.sink', 'deferred'), (2, '9', 'com.test.nobody', 'unroutable') $$,
@@ -94,8 +94,8 @@ SELECT is_empty(
     'SELECT FROM arvo.log INNER JOIN later ON later.delivery = log.delivery', 'and not in the log'
 );
 SELECT results_eq(
-    $$ SELECT outcome FROM arvo.append(ARRAY[pg_temp.event('10', 'com.test.sink')], '0')
-       UNION ALL SELECT outcome FROM arvo.append(ARRAY[pg_temp.event('11', 'com.test.sink')], '-1 second') $$,
+    $$ SELECT outcome FROM arvo.append(ARRAY[pg_temp.event('10', 'com.test.sink')], '{"start_after": 0}')
+       UNION ALL SELECT outcome FROM arvo.append(ARRAY[pg_temp.event('11', 'com.test.sink')], '{"start_after": "-1 second"}') $$,
     $$ VALUES ('queued'), ('queued') $$, 'a start that is not in the future is now'
 );
 SELECT results_eq(

@@ -1,13 +1,13 @@
--- arvo.give_back(lane, range, delivery, outcome, error, after): contract, the decision table as stories, refusals.
+-- arvo.give_back(item, queue): contract, the decision table as stories, refusals.
 BEGIN;
-SELECT plan(45);
+SELECT plan(70);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
 
 SELECT * FROM pg_temp.contract(
-    'arvo.give_back(integer,xid8,xid8,bigint,text,jsonb,interval)',
-    'text', 'plpgsql', 'volatile', false,
+    'arvo.give_back(arvo.result,arvo.queue)',
+    'arvo.result', 'plpgsql', 'volatile', false,
     'nobody'
 );
 
@@ -30,8 +30,16 @@ CREATE FUNCTION pg_temp.give_back(
     p_delivery bigint, p_outcome text, p_error jsonb DEFAULT NULL, p_after interval DEFAULT NULL
 ) RETURNS text
 LANGUAGE sql AS $$
-    SELECT arvo.give_back(log.lane, log.xid, log.xid, log.delivery, p_outcome, p_error, p_after)
-    FROM arvo.log WHERE log.delivery = p_delivery
+    SELECT (arvo.give_back(
+        jsonb_populate_record(NULL::arvo.result, jsonb_build_object(
+            'lane', log.lane, 'xid', log.xid::text, 'delivery', log.delivery, 'error', p_error, 'after', p_after,
+            'asked', CASE WHEN p_outcome <> 'conflict' THEN p_outcome ELSE 'completed' END,
+            'verdict', CASE WHEN p_outcome = 'conflict' THEN p_outcome END
+        )),
+        named
+    )).verdict
+    FROM arvo.log INNER JOIN arvo.lane USING (lane) INNER JOIN arvo.queue AS named ON named.queue = lane.queue
+    WHERE log.delivery = p_delivery
 $$;
 -- Where an event stands now: the newest delivery of it.
 CREATE FUNCTION pg_temp.place(p_id text, OUT place text, OUT attempt integer, OUT due timestamptz, OUT cause jsonb)
@@ -69,8 +77,8 @@ SELECT results_eq(
     $$ VALUES
        ('failed1', 'deferred', 2, timestamptz '2030-01-01 00:00:10Z', '{"outcome": "failed", "error": {"name": "E"}}'::jsonb),
        ('failed2', 'deferred', 3, '2030-01-01 00:00:10Z', '{"outcome": "failed", "error": {"name": "E"}}'),
-       ('expired1', 'deferred', 2, '2030-01-01 00:00:10Z', '{"outcome": "expired", "error": {"name": "E"}}'),
-       ('expired2', 'deferred', 3, '2030-01-01 00:00:10Z', '{"outcome": "expired", "error": {"name": "E"}}') $$,
+       ('expired1', 'deferred', 2, '2030-01-01 00:00:10Z', '{"outcome": "expired", "error": {"name": "E"}, "expiries": 1}'),
+       ('expired2', 'deferred', 3, '2030-01-01 00:00:10Z', '{"outcome": "expired", "error": {"name": "E"}, "expiries": 1}') $$,
     'after the queue''s delay, as the next attempt, with the cause'
 );
 SELECT is(
@@ -80,7 +88,7 @@ SELECT is(
 FROM unnest(ARRAY['failed', 'expired']) AS outcome;
 SELECT results_eq(
     'SELECT event_id, attempts, reason, error FROM arvo.dead ORDER BY event_id',
-    $$ VALUES ('expiredlast', 3, 'lease_expired', '{"name": "E"}'::jsonb), ('failedlast', 3, 'failed', '{"name": "E"}') $$,
+    $$ VALUES ('expiredlast', 3, 'lease_expired', '{"name": "E", "message": "lease_expired ×1: "}'::jsonb), ('failedlast', 3, 'failed', '{"name": "E"}') $$,
     'for a reason'
 );
 SELECT is(
@@ -163,6 +171,106 @@ SELECT is(
     'keeps what was known about the delivery'
 );
 
+-- Errors have rules of their own, by their names; a time that the worker asks for comes before them.
+DO $$
+BEGIN
+    PERFORM arvo_v1.register_queue('com.test.rules', p_retry_limit => 1, p_retry_delay => '10 seconds', p_error_rules =>
+        '{"Fatal": "dead", "Busy": {"snooze": 30}, "Slow": {"retry_after": 99.5}, "Now": {"retry_after": 0}}');
+END;
+$$;
+SELECT is(
+    pg_temp.give_back(pg_temp.accept(given.id, given.attempt, NULL, 'com.test.rules'), given.outcome, given.error, given.after),
+    given.verdict, given.id || ': ' || given.verdict
+)
+FROM (
+    VALUES
+    ('rule fatal', 1, 'failed', '{"name": "Fatal"}'::jsonb, NULL::interval, 'dead'),
+    ('rule busy', 2, 'failed', '{"name": "Busy"}', NULL, 'snoozed'),
+    ('rule slow', 1, 'failed', '{"name": "Slow"}', NULL, 'retried'),
+    ('rule slow last', 2, 'failed', '{"name": "Slow"}', NULL, 'dead'),
+    ('rule now', 1, 'failed', '{"name": "Now"}', NULL, 'retried'),
+    ('rule none', 1, 'failed', '{"name": "Other"}', NULL, 'retried'),
+    ('rule no name', 1, 'failed', '{"message": "x"}', NULL, 'retried'),
+    ('rule no error', 1, 'failed', NULL, NULL, 'retried'),
+    ('rule after', 1, 'failed', '{"name": "Fatal"}', '5 seconds', 'retried'),
+    ('rule rejected', 1, 'rejected', '{"name": "Busy"}', NULL, 'dead'),
+    ('rule expired', 1, 'expired', '{"name": "Busy"}', NULL, 'retried')
+) AS given (id, attempt, outcome, error, after, verdict);
+SELECT results_eq(
+    $$ SELECT asked.id, stands.place, stands.attempt, stands.due - timestamptz '2030-01-01Z'
+       FROM unnest(ARRAY['rule busy', 'rule slow', 'rule now', 'rule none', 'rule no name', 'rule no error', 'rule after',
+                         'rule expired']) AS asked (id),
+            LATERAL pg_temp.place(asked.id) AS stands $$,
+    $$ VALUES ('rule busy', 'deferred', 2, interval '30 s'), ('rule slow', 'deferred', 2, '99.5 s'), ('rule now', 'log', 2, NULL),
+              ('rule none', 'deferred', 2, '10 s'), ('rule no name', 'deferred', 2, '10 s'), ('rule no error', 'deferred', 2, '10 s'),
+              ('rule after', 'deferred', 2, '5 s'), ('rule expired', 'deferred', 2, '10 s') $$,
+    'when each comes again, and whether it was charged'
+);
+SELECT results_eq(
+    $$ SELECT event_id, reason FROM arvo.dead WHERE event_id LIKE 'rule%' ORDER BY event_id $$,
+    $$ VALUES ('rule fatal', 'failed'), ('rule rejected', 'rejected'), ('rule slow last', 'failed') $$,
+    'a rule makes no rejection of a failure'
+);
+
+-- Options of a delivery come before those of its queue.
+CREATE FUNCTION pg_temp.accept_with(p_id text, p_attempt integer, p_options jsonb) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_delivery bigint;
+BEGIN
+    v_delivery := (arvo_v1.dispatch(pg_temp.event(p_id, 'com.test.sink'), p_options => p_options)).delivery;
+    IF p_attempt > 1 THEN
+        SELECT arvo.again(log, p_attempt, NULL, NULL) INTO STRICT v_delivery
+        FROM arvo.log WHERE log.delivery = v_delivery;
+    END IF;
+    RETURN v_delivery;
+END;
+$$;
+SELECT is(
+    pg_temp.give_back(pg_temp.accept_with(given.id, given.attempt, given.options), 'failed'), given.verdict, given.id || ': ' || given.verdict
+)
+FROM (
+    VALUES
+    ('own limit 0', 1, '{"retry_limit": 0}'::jsonb, 'dead'),
+    ('own limit 3', 3, '{"retry_limit": 3}', 'retried'),
+    ('own limit 3 last', 4, '{"retry_limit": 3}', 'dead'),
+    ('own delay', 2, '{"retry_delay": 3}', 'retried'),
+    ('own cap', 2, '{"retry_backoff": true, "retry_delay_max": "12 seconds"}', 'retried')
+) AS given (id, attempt, options, verdict);
+SELECT results_eq(
+    $$ SELECT asked.id, stands.attempt, stands.due - timestamptz '2030-01-01Z'
+       FROM unnest(ARRAY['own limit 3', 'own delay', 'own cap']) AS asked (id), LATERAL pg_temp.place(asked.id) AS stands $$,
+    $$ VALUES ('own limit 3', 4, interval '10 s'), ('own delay', 3, '3 s'), ('own cap', 3, '12 s') $$,
+    'its limit, its delay, its back-off with its cap'
+);
+SELECT results_eq(
+    $$ SELECT options FROM arvo.deferred WHERE event_key = hashtextextended('own cap', 0) $$,
+    $$ VALUES ('{"retry_backoff": true, "retry_delay_max": "00:00:12"}'::jsonb) $$, 'which go on with it'
+);
+
+-- A lease that lapses is counted beside the attempts.
+SELECT is(
+    pg_temp.give_back(pg_temp.accept('lapsed', 3, '{"expiries": 2}'), 'expired', '{"name": "L", "message": "gone"}'), 'dead',
+    'the last of three leases lapsed'
+);
+SELECT results_eq(
+    $$ SELECT reason, error FROM arvo.dead WHERE event_id = 'lapsed' $$,
+    $$ VALUES ('lease_expired', '{"name": "L", "message": "lease_expired ×3: gone"}'::jsonb) $$, 'and the dead letter says how often'
+);
+
+-- A stately queue has one place per key for what is to be retried.
+DO $$ BEGIN PERFORM arvo_v1.register_queue('com.test.stately', p_policy => 'stately', p_retry_limit => 5); END; $$;
+CREATE FUNCTION pg_temp.stately(p_id text) RETURNS bigint
+LANGUAGE sql AS $$
+    INSERT INTO arvo.log (slot, lane, delivery, attempt, at, subject_key, event_key, event)
+    SELECT 0, arvo.lane_for('com.test.stately'), nextval('arvo.delivery_number'), 1, arvo.clock(), 7, hashtextextended(p_id, 0),
+           pg_temp.event(p_id, 'com.test.stately')
+    RETURNING delivery
+$$;
+SELECT is(pg_temp.give_back(pg_temp.stately('first to fail'), 'failed'), 'retried', 'the first that fails has the place');
+SELECT is(pg_temp.give_back(pg_temp.stately('second to fail'), 'failed'), 'dead', 'the second finds it taken, and is dead');
+SELECT is(pg_temp.give_back(pg_temp.stately('released'), 'released'), 'released', 'who was only released needs none');
+
 -- Back-off waits between once and twice the delay after the first attempt, never more than the cap.
 DO $$
 BEGIN
@@ -192,7 +300,9 @@ GROUP BY low, high ORDER BY low;
 -- refusals --------------------------------------------------------------------------------------
 
 SELECT is(
-    pg_temp.raised($$ SELECT arvo.give_back(arvo.lane_for('com.test.sink'), '0', '9223372036854775807', 4711, 'failed') $$),
+    pg_temp.raised($$ SELECT arvo.give_back(jsonb_populate_record(NULL::arvo.result, jsonb_build_object(
+        'lane', arvo.lane_for('com.test.sink'), 'low_xid', '0', 'high_xid', '9223372036854775807', 'delivery', 4711,
+        'asked', 'failed')), named) FROM arvo.queue AS named WHERE name = 'com.test.sink' $$),
     format('RV901 | a leased delivery is not in the log | lane %s, delivery 4711', arvo.lane_for('com.test.sink')),
     'a delivery that never was'
 );

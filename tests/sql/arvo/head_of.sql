@@ -1,4 +1,4 @@
--- arvo.head_of(lane): contract, stories.
+-- arvo.head_of(lane): contract, stories, refusals.
 BEGIN;
 SELECT plan(10);
 \ir ../given.psql
@@ -7,24 +7,27 @@ SELECT plan(10);
 
 SELECT * FROM pg_temp.contract(
     'arvo.head_of(integer)',
-    'arvo.lease', 'sql', 'stable', false,
-    'nobody',
-    ARRAY[
-        'search_path=pg_catalog, pg_temp',
-        'enable_seqscan=off'
-    ]
+    'arvo.lease', 'plpgsql', 'stable', false,
+    'nobody'
 );
 
 -- stories ---------------------------------------------------------------------------------------
 
-SET LOCAL arvo.frozen_clock = '2030-01-01T00:00:00Z';
-DO $$ BEGIN PERFORM arvo_v1.register_queue('a'); END; $$;
-SELECT lane FROM arvo.lane \gset
-SELECT is((arvo.head_of(:lane)).number, 0::bigint, 'a new lane has its first row');
-INSERT INTO arvo.lease
-SELECT (jsonb_populate_record(lease, '{"number": 1, "last_delivery": 77}')).* FROM arvo.lease;
-SELECT is((arvo.head_of(:lane)).last_delivery, 77::bigint, 'the newest row is the cursor');
-SELECT is((arvo.head_of(0)).lane, NULL, 'a lane that does not exist has none');
+DO $$ BEGIN PERFORM arvo_v1.register_queue('a'); PERFORM arvo_v1.register_queue('b'); END; $$;
+SELECT is((arvo.head_of(arvo.lane_for('a'))).number, 0::bigint, 'the first cursor of a new lane');
+DO $$ BEGIN
+    FOR step IN 1..4 LOOP
+        PERFORM arvo.move_cursor(arvo.head_of(arvo.lane_for('a')));
+    END LOOP;
+END; $$;
+SELECT is(
+    (SELECT head::text FROM arvo.head_of(arvo.lane_for('a')) AS head),
+    (SELECT lease::text FROM arvo.lease WHERE lane = arvo.lane_for('a') AND number = 4), 'the newest row, whole'
+);
+
+-- refusals --------------------------------------------------------------------------------------
+
+SELECT is(pg_temp.raised('SELECT arvo.head_of(4711)'), 'P0002 | query returned no rows', 'a lane that does not exist');
 
 SELECT * FROM finish();
 ROLLBACK;

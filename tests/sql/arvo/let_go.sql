@@ -26,8 +26,8 @@ SELECT queue FROM arvo.queue \gset
 INSERT INTO arvo.turn (queue, key, number, active, waiting, upto, holder, ready, tally, at)
 SELECT :queue, log.subject_key, nextval('arvo.turn_number'), 0, 0, 1, log.delivery, false, '{}', now() FROM arvo.log;
 INSERT INTO arvo.singleton (queue, kind, key, number, delivery, at)
-SELECT :queue, 'queued', 0, 1, log.delivery, now() FROM arvo.log
-UNION ALL SELECT :queue, 'retry', 0, 1, 999, now();
+SELECT :queue, 'queued', 1, 1, log.delivery, now() FROM arvo.log
+UNION ALL SELECT :queue, 'retry', 1, 1, 999, now();
 CREATE FUNCTION pg_temp.holder() RETURNS bigint
 LANGUAGE sql AS $$ SELECT holder FROM arvo.turn ORDER BY number DESC LIMIT 1 $$;
 CREATE FUNCTION pg_temp.has(p_kind text) RETURNS bigint

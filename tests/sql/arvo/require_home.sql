@@ -1,6 +1,6 @@
 -- arvo.require_home(): contract, stories, refusals.
 BEGIN;
-SELECT plan(16);
+SELECT plan(18);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -34,7 +34,9 @@ FROM (
     ($$ SELECT arvo_v1.claim('{q}') $$),
     ($$ SELECT arvo_v1.work('[]', '{q}') $$),
     ($$ SELECT arvo_v1.maintain() $$),
-    ($$ SELECT arvo_v1.redrive('q') $$)
+    ($$ SELECT arvo_v1.redrive('q') $$),
+    ($$ SELECT arvo_v1.discard('q') $$),
+    ($$ SELECT arvo_v1.replay('1') $$)
 ) AS refused (call);
 UPDATE arvo.origin SET system_identifier = :here;
 SELECT is(pg_temp.raised('SELECT arvo.require_home()'), 'nothing', 'and at home again it lets pass');

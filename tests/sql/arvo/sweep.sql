@@ -52,7 +52,7 @@ SELECT results_eq(
 );
 SELECT results_eq(
     $$ SELECT log.origin_delivery, log.attempt, log.cause FROM arvo.log WHERE log.attempt = 2 ORDER BY log.delivery $$,
-    $$ SELECT delivery, 2, jsonb_build_object('delivery', delivery, 'outcome', 'expired', 'error', jsonb_build_object(
+    $$ SELECT delivery, 2, jsonb_build_object('delivery', delivery, 'outcome', 'expired', 'expiries', 1, 'error', jsonb_build_object(
            'name', 'LeaseExpired', 'message', 'the worker did not report back before its lease expired', 'stack', NULL))
        FROM first_held ORDER BY delivery $$,
     'and goes back as the next attempt'

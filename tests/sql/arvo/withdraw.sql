@@ -1,4 +1,4 @@
--- arvo.withdraw(lane, token, batch): contract, stories.
+-- arvo.withdraw(queue, lease, batch): contract, stories.
 BEGIN;
 SELECT plan(13);
 \ir ../given.psql
@@ -6,7 +6,7 @@ SELECT plan(13);
 -- contract --------------------------------------------------------------------------------------
 
 SELECT * FROM pg_temp.contract(
-    'arvo.withdraw(integer,bigint,arvo.log[])',
+    'arvo.withdraw(arvo.queue,arvo.lease,arvo.log[])',
     'arvo.log[]', 'plpgsql', 'volatile', false,
     'nobody'
 );
@@ -23,10 +23,21 @@ SELECT count(*) FROM arvo_v1.dispatch_many(
 ) \gset
 SELECT min(lane) AS lane, array_agg(delivery ORDER BY delivery) AS all FROM arvo.log \gset
 
+-- Some deliveries taken out of a batch that is leased to token 7 in a lane.
+CREATE FUNCTION pg_temp.withdraw(p_lane integer, p_token bigint, p_batch arvo.log[]) RETURNS arvo.log[]
+LANGUAGE sql AS $$
+    SELECT arvo.withdraw(
+        named,
+        jsonb_populate_record(NULL::arvo.lease, jsonb_build_object('lane', p_lane, 'token', p_token)),
+        p_batch
+    )
+    FROM arvo.queue AS named WHERE name = 'com.test.sink'
+$$;
+
 SELECT is(
     ARRAY(
         SELECT entry.event ->> 'id'
-        FROM unnest(arvo.withdraw(:lane, 7, ARRAY(SELECT log FROM arvo.log ORDER BY delivery)))
+        FROM unnest(pg_temp.withdraw(:lane, 7, ARRAY(SELECT log FROM arvo.log ORDER BY delivery)))
             AS entry
     ),
     '{1,2,3,4}', 'without a tombstone the batch stays whole, in its order'
@@ -40,7 +51,7 @@ UNION ALL SELECT :lane + 1, delivery, now() FROM arvo.log WHERE event ->> 'id' =
 SELECT is(
     ARRAY(
         SELECT entry.event ->> 'id'
-        FROM unnest(arvo.withdraw(:lane, 7, ARRAY(SELECT log FROM arvo.log ORDER BY delivery)))
+        FROM unnest(pg_temp.withdraw(:lane, 7, ARRAY(SELECT log FROM arvo.log ORDER BY delivery)))
             AS entry
     ),
     '{1,3}', 'what has a tombstone in this lane is taken out; the others keep their order'
@@ -60,7 +71,7 @@ SELECT results_eq(
     'its tombstones are gone; those of other deliveries and lanes stay'
 );
 SELECT is(
-    arvo.withdraw(
+    pg_temp.withdraw(
         :lane + 1, 8, ARRAY(SELECT log FROM arvo.log WHERE event ->> 'id' = '1')
     ),
     '{}'::arvo.log[], 'when everything is withdrawn the batch is empty'

@@ -1,4 +1,4 @@
--- arvo_v1.dispatch(event, start_after, priority, ignore_domain): contract, stories, refusals.
+-- arvo_v1.dispatch(event, start_after, priority, ignore_domain, options): contract, stories, refusals.
 BEGIN;
 SELECT plan(19);
 \ir ../given.psql
@@ -6,7 +6,7 @@ SELECT plan(19);
 -- contract --------------------------------------------------------------------------------------
 
 SELECT * FROM pg_temp.contract(
-    'arvo_v1.dispatch(jsonb,interval,integer,boolean)',
+    'arvo_v1.dispatch(jsonb,interval,integer,boolean,jsonb)',
     'arvo_v1.dispatched', 'plpgsql', 'volatile', true,
     'arvo_client, arvo_operator, arvo_worker',
     ARRAY[

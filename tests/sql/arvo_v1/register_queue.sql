@@ -6,7 +6,9 @@ SELECT plan(45);
 -- contract --------------------------------------------------------------------------------------
 
 SELECT * FROM pg_temp.contract(
-    'arvo_v1.register_queue(text,boolean,integer,integer,interval,boolean,interval,interval,text,integer)',
+    'arvo_v1.register_queue(text,boolean,integer,integer,interval,boolean,interval,interval,text,integer,text,'
+    'text,text,interval,interval,interval,interval,interval,boolean,integer,integer,integer,interval,integer,interval,'
+    'integer,jsonb,text[],text)',
     'arvo_v1.queue', 'plpgsql', 'volatile', true,
     'arvo_operator, arvo_worker'
 );
@@ -16,14 +18,17 @@ SELECT * FROM pg_temp.contract(
 SET LOCAL arvo.frozen_clock = '2030-01-01T00:00:00Z';
 SELECT row_eq(
     $$ SELECT * FROM arvo_v1.register_queue('com.test.plain') $$,
-    ROW('com.test.plain', 'created', true, false, 0, 2, interval '0', false, NULL, interval '15 minutes', NULL, 10000)::arvo_v1.queue,
+    ROW('com.test.plain', 'created', true, false, 0, 2, interval '0', false, NULL, interval '15 minutes', NULL, 10000,
+        'standard', NULL, 'block', interval '0', interval '14 days', interval '7 days', interval '7 days', NULL, false, NULL, NULL,
+        NULL, NULL, NULL, NULL, 20, '{}', NULL)::arvo_v1.queue,
     'a new queue has the defaults'
 );
 SELECT row_eq(
     $$ SELECT * FROM arvo_v1.register_queue('com.test.sink', true, 3, 5, '10 seconds', true, '300 seconds', '60 seconds',
-                                            'com.test.dead', 500) $$,
+                                            'com.test.dead', 500, 'standard') $$,
     ROW('com.test.sink', 'created', true, true, 3, 5, interval '10 s', true, interval '300 s', interval '60 s', 'com.test.dead',
-        500)::arvo_v1.queue,
+        500, 'standard', NULL, 'block', interval '0', interval '14 days', interval '7 days', interval '7 days', NULL, false, NULL, NULL,
+        NULL, NULL, NULL, NULL, 20, '{}', NULL)::arvo_v1.queue,
     'or the options that are given'
 );
 SELECT results_eq(

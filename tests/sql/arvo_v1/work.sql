@@ -18,7 +18,7 @@ SET arvo.frozen_clock = '2030-01-01T00:00:00Z';
 DO $$
 BEGIN
     PERFORM arvo_v1.register_queue('a', p_retry_delay => '20 seconds');
-    PERFORM arvo_v1.register_queue('b', p_stateful => true, p_expire_in => '77 seconds');
+    PERFORM arvo_v1.register_queue('b', p_stateful => true, p_policy => 'standard', p_expire_in => '77 seconds');
 END;
 $$;
 SELECT results_eq(

@@ -29,6 +29,26 @@ LANGUAGE sql VOLATILE AS $$
 SELECT (arvo_v1.dispatch(stage.event(p_id, p_queue), p_after)).outcome;
 $$;
 
+-- The event of a schedule. The fires so far, in order: "NAME: subject firetime, …".
+CREATE FUNCTION stage.tick(p_subject text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE AS $$
+SELECT jsonb_build_object(
+    'source', 'test', 'type', 'com.test.ticked', 'subject', p_subject, 'to', 'q', 'data', '{}'::jsonb
+);
+$$;
+
+CREATE FUNCTION stage.fires() RETURNS SETOF text
+LANGUAGE sql VOLATILE AS $$
+SELECT (event ->> 'schedulename') || ': ' || string_agg(
+    (event ->> 'subject') || ' ' || substring(event ->> 'firetime' FROM 12 FOR 8), ', '
+    ORDER BY event ->> 'firetime', delivery
+)
+FROM arvo.log
+WHERE event ? 'firetime'
+GROUP BY event ->> 'schedulename'
+ORDER BY event ->> 'schedulename';
+$$;
+
 -- Claims and remembers: "event/attempt …".
 CREATE FUNCTION stage.take(
     p_holder text, p_queue text, p_limit integer DEFAULT 10, p_lease interval DEFAULT '30 seconds'
@@ -148,7 +168,7 @@ story AS MATERIALIZED (SELECT * FROM stage.story),
 successor AS MATERIALIZED (
     SELECT (story.cause ->> 'delivery')::bigint AS delivery, count(*) AS times
     FROM story
-    WHERE story.cause ->> 'outcome' NOT IN ('dead', 'redriven')
+    WHERE story.cause ->> 'outcome' NOT IN ('dead', 'redriven', 'replayed')
     GROUP BY 1
 )
 SELECT format('delivery %s was leased %s times', held.delivery, count(*))
@@ -262,8 +282,10 @@ $$;
 CREATE FUNCTION stage.clear() RETURNS void
 LANGUAGE sql VOLATILE AS $$
 TRUNCATE stage.held, arvo.log, arvo.lease, arvo.closure, arvo.deferred, arvo.promotion, arvo.dead,
-         arvo.tombstone, arvo.state, arvo.state_lock, arvo.lineage, arvo.operation, arvo.lane,
-         arvo.queue;
+         arvo.tombstone, arvo.state, arvo.state_lock, arvo.lineage, arvo.lane, arvo.queue,
+         arvo.turn, arvo.parked, arvo.ready, arvo.singleton, arvo.throttle, arvo.event_key,
+         arvo.omission, arvo.registration, arvo.schedule, arvo.fire_pass, arvo.operation;
+INSERT INTO arvo.fire_pass (done_to, swept_at) VALUES ('-infinity', '-infinity');
 INSERT INTO arvo.promotion (number, due, delivery, snapshot, promoted, at)
 VALUES (0, '-infinity', 0, '1:1:', 0, clock_timestamp());
 $$;

@@ -1,0 +1,154 @@
+-- arvo.claim_gated(lane, home, limit, worker, lease) — lease the next deliveries of a gated queue.
+CREATE OR REPLACE FUNCTION arvo.claim_gated(
+    p_lane integer,
+    p_home integer,
+    p_limit integer,
+    p_worker text,
+    p_lease interval
+)
+RETURNS SETOF arvo_v1.claimed
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $claim_gated$
+-- The caller holds the lane and p_home, the home lane of the queue, which guards all its
+-- keys. First the limits of the whole queue; then deliveries that have waited, in the claim of
+-- p_home, and new ones from the log, mixed so that neither starves: of several places a quarter is
+-- left to new ones, a single place goes to either in turn. What may not run yet is parked.
+--
+--   Reads    arvo.lease, arvo.queue; as arvo.read_window, arvo.take_waiting and arvo.hand_out
+--   Writes   arvo.lease, arvo.closure; as arvo.heal, arvo.take_waiting, arvo.admit, arvo.put_turn,
+--            arvo.withdraw and arvo.free_places
+--   Locks    as arvo.sweep; other lanes of the queue: tried, never waited for
+--   Raises   as arvo.read_window
+DECLARE
+    v_now timestamptz := arvo.clock();
+    v_queue arvo.queue;
+    v_head arvo.lease;
+    v_open_from bigint;
+    v_whole arvo.turn;
+    v_room integer;
+    v_share integer;
+    v_serving boolean;
+    v_moved boolean := false;
+    v_reading arvo.reading;
+    v_more arvo.taking;
+    v_all arvo.taking;
+    v_lane integer;
+    v_lease arvo.lease;
+    v_batch arvo.log[];
+    v_keys bigint[];
+    v_places bigint[];
+    v_found boolean := false;
+BEGIN
+    SELECT queue.* INTO STRICT v_queue
+    FROM arvo.lane
+    INNER JOIN arvo.queue ON queue.queue = lane.queue
+    WHERE lane.lane = p_lane;
+
+    -- Once, unless everything that was leased turns out to be withdrawn or put off.
+    LOOP
+        v_head := arvo.head_of(p_lane);
+        v_open_from := v_head.open_from;
+        v_head := arvo.heal(v_head);
+        v_moved := v_head.open_from > v_open_from;
+        v_whole := arvo.turn_of(v_queue.queue, 0);
+        v_room := least(
+            p_limit,
+            coalesce(v_queue.max_active - v_whole.active, p_limit),
+            arvo.rate_room(v_whole.tally, v_queue.rate_limit, v_queue.rate_period, v_now)
+        );
+        v_all := arvo.no_taking(v_head.ready_from);
+        -- What waits may stand in any lane of the queue: then all of them must be held.
+        v_serving := p_lane = p_home AND NOT EXISTS (
+            SELECT
+            FROM arvo.lane
+            WHERE lane.queue = v_queue.queue AND lane.lane <> p_home
+            AND NOT pg_try_advisory_xact_lock(hashtext('arvo'), lane.lane)
+        );
+        v_share := CASE
+            WHEN v_room > 1 THEN v_room - v_room / 4 ELSE (v_head.number % 2)::integer
+        END;
+
+        FOR v_round IN 1..8 LOOP
+            EXIT WHEN v_all.taken >= v_room;
+            IF v_serving AND v_share > v_all.taken THEN
+                v_more := arvo.take_waiting(v_queue, v_all.ready_from, v_share - v_all.taken);
+                v_moved := v_moved OR v_more.ready_from > v_all.ready_from;
+                v_all := arvo.both(v_all, v_more);
+            END IF;
+            EXIT WHEN v_all.taken >= v_room;
+            v_reading := arvo.read_window(v_head, v_room - v_all.taken, v_queue.drained_to);
+            IF v_reading.batch <> '{}' THEN
+                v_moved := true;
+                v_head := arvo.moved(v_head, v_reading);
+                v_more := arvo.admit(v_queue, v_reading.batch);
+                v_all := arvo.both(v_all, v_more);
+            END IF;
+            EXIT WHEN v_share >= v_room AND (v_reading.batch = '{}' OR v_head.exhausted);
+            IF v_reading.batch = '{}' OR v_head.exhausted THEN
+                v_share := v_room;
+                EXIT WHEN NOT v_serving;
+            END IF;
+        END LOOP;
+        v_head.ready_from := v_all.ready_from;
+
+        IF v_all.batch = '{}' THEN
+            IF v_moved THEN
+                PERFORM arvo.move_cursor(v_head);
+            END IF;
+            RETURN;
+        END IF;
+        IF v_all.taken > 0 THEN
+            v_whole.active := v_whole.active + v_all.taken;
+            v_whole.tally := arvo.rate_count(
+                v_whole.tally, v_all.taken, v_queue.rate_period, v_now
+            );
+            PERFORM arvo.put_turn(v_queue, v_whole);
+        END IF;
+
+        -- A lease belongs to one lane: those that waited may have come from others.
+        FOR v_lane, v_batch, v_keys, v_places IN
+            SELECT
+                (taken.entry).lane,
+                array_agg(taken.entry ORDER BY taken.ordinal),
+                array_agg(v_all.keys[taken.ordinal] ORDER BY taken.ordinal),
+                array_agg(v_all.places[taken.ordinal] ORDER BY taken.ordinal)
+            FROM (
+                SELECT listed AS entry, row_number() OVER () AS ordinal
+                FROM unnest(v_all.batch) AS listed
+            ) AS taken
+            GROUP BY (taken.entry).lane
+            ORDER BY (taken.entry).lane <> p_lane, (taken.entry).lane
+        LOOP
+            v_lease := arvo.write_lease(
+                CASE WHEN v_lane = p_lane THEN v_head ELSE arvo.head_of(v_lane) END,
+                p_worker, p_lease, v_batch, v_keys,
+                CASE WHEN v_queue.policy = 'ordered' THEN v_places END
+            );
+            v_moved := v_moved AND v_lane <> p_lane;
+            IF v_all.put_off <> '{}' THEN
+                v_batch := arvo.close_put_off(v_lease, v_batch, v_all.put_off);
+            END IF;
+            IF v_queue.slotted THEN
+                PERFORM arvo.leave_queued(v_queue, v_batch);
+            END IF;
+            IF EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = v_lane) THEN
+                v_batch := arvo.withdraw(v_queue, v_lease, v_batch);
+            END IF;
+            v_found := v_found OR v_batch <> '{}';
+            RETURN QUERY SELECT leased.* FROM arvo.hand_out(v_queue, v_lease, v_batch) AS leased;
+        END LOOP;
+        -- Only leases of other lanes were written: this one's cursor has moved all the same.
+        IF v_moved THEN
+            PERFORM arvo.move_cursor(v_head);
+        END IF;
+        EXIT WHEN v_found;
+    END LOOP;
+END;
+$claim_gated$;
+
+COMMENT ON FUNCTION arvo.claim_gated(integer, integer, integer, text, interval) IS
+'Leases deliveries of a queue with keys or limits, and parks those that must wait.';
+
+REVOKE ALL ON FUNCTION arvo.claim_gated(integer, integer, integer, text, interval) FROM PUBLIC;

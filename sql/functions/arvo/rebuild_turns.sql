@@ -1,0 +1,106 @@
+-- arvo.rebuild_turns(queue) — start the keys of a queue anew, from what is leased.
+CREATE OR REPLACE FUNCTION arvo.rebuild_turns(p_queue arvo.queue)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $rebuild_turns$
+-- When a queue's policy, keys or limits change. What was parked is delivered again, in order, so that
+-- it meets the new rules; nothing is charged. p_queue is the row with the new rules. Returns how many
+-- were parked.
+--
+--   Reads    arvo.lane, arvo.lease, arvo.closure, arvo.log, arvo.clock, arvo.slot
+--   Writes   arvo.parked, arvo.ready, arvo.turn, arvo.singleton, arvo.closure; as arvo.write_lease
+--            and arvo.again
+--   Locks    as arvo.again; the caller holds all lanes of the queue
+--   Raises   nothing
+DECLARE
+    v_lane integer;
+    v_batch arvo.log[];
+    v_entry arvo.log;
+    v_lease arvo.lease;
+    v_parked bigint := 0::bigint;
+BEGIN
+    FOR v_lane, v_batch IN
+        SELECT parked.lane, array_agg(entry.entry ORDER BY parked.place)
+        FROM arvo.parked
+        CROSS JOIN LATERAL (
+            SELECT log AS entry
+            FROM arvo.log
+            WHERE log.lane = parked.lane
+            AND log.xid = parked.xid
+            AND log.delivery = parked.delivery
+            LIMIT 1
+        ) AS entry
+        WHERE parked.queue = p_queue.queue
+        GROUP BY parked.lane
+    LOOP
+        v_lease := arvo.write_lease(arvo.head_of(v_lane), NULL, interval '1 second', v_batch);
+        INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)
+        VALUES (
+            arvo.slot(), v_lease.token, arvo.clock(), v_lease.deliveries, '{released}',
+            array_fill(NULL::integer, ARRAY[cardinality(v_lease.deliveries)])
+        );
+        FOREACH v_entry IN ARRAY v_batch LOOP
+            PERFORM arvo.again(
+                v_entry, v_entry.attempt, NULL,
+                coalesce(v_entry.cause, '{}'::jsonb) || jsonb_build_object(
+                    'delivery', v_entry.delivery, 'outcome', 'released', 'reason', 'new_options'
+                )
+            );
+        END LOOP;
+        v_parked := v_parked + cardinality(v_batch)::bigint;
+    END LOOP;
+    DELETE FROM arvo.parked WHERE parked.queue = p_queue.queue;
+    DELETE FROM arvo.ready WHERE ready.queue = p_queue.queue;
+    DELETE FROM arvo.turn WHERE turn.queue = p_queue.queue;
+    IF NOT p_queue.slotted THEN
+        DELETE FROM arvo.singleton WHERE singleton.queue = p_queue.queue;
+    END IF;
+    IF NOT p_queue.gated THEN
+        RETURN v_parked;
+    END IF;
+
+    WITH open AS MATERIALIZED (
+        SELECT held.keys[array_position(held.deliveries, leased.delivery)] AS key
+        FROM arvo.lane
+        CROSS JOIN LATERAL (
+            SELECT newest.open_from
+            FROM arvo.lease AS newest
+            WHERE newest.lane = lane.lane
+            ORDER BY newest.number DESC
+            LIMIT 1
+        ) AS head
+        INNER JOIN arvo.lease AS held
+            ON held.lane = lane.lane AND held.number >= head.open_from AND held.token <> 0
+        CROSS JOIN LATERAL
+            unnest(arvo.open_deliveries(held.token, held.deliveries)) AS leased (delivery)
+        WHERE lane.queue = p_queue.queue
+        AND NOT EXISTS (
+            SELECT
+            FROM arvo.lease AS newer
+            WHERE newer.token = held.token AND newer.number > held.number
+        )
+    )
+
+    INSERT INTO arvo.turn (queue, key, number, active, waiting, upto, ready, tally, at)
+    SELECT
+        p_queue.queue, counted.key, nextval('arvo.turn_number'::regclass), counted.active, 0, 0,
+        false, '{}', arvo.clock()
+    FROM (
+        SELECT open.key, count(*)::integer AS active
+        FROM open
+        WHERE open.key IS NOT NULL
+        GROUP BY open.key
+        UNION ALL
+        SELECT 0, count(*)::integer FROM open
+    ) AS counted;
+    RETURN v_parked;
+END;
+$rebuild_turns$;
+
+COMMENT ON FUNCTION arvo.rebuild_turns(arvo.queue) IS
+'Starts the keys of a queue anew when its rules change: counts what is leased, delivers again what was parked.';
+
+REVOKE ALL ON FUNCTION arvo.rebuild_turns(arvo.queue) FROM PUBLIC;

@@ -1,0 +1,66 @@
+-- arvo.write_lease(head, worker, lease, batch, keys, places) — write the lease of a batch.
+CREATE OR REPLACE FUNCTION arvo.write_lease(
+    p_head arvo.lease,
+    p_worker text,
+    p_lease interval,
+    p_batch arvo.log[],
+    p_keys bigint[] DEFAULT NULL,
+    p_places bigint[] DEFAULT NULL
+)
+RETURNS arvo.lease
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $write_lease$
+-- p_head is the newest row of a lane that the caller holds, its cursor moved on. Expiry never
+-- decreases along a lane, so that the oldest open lease is the first to lapse. Returns the new row.
+--
+--   Reads    arvo.clock, arvo.slot
+--   Writes   arvo.lease (one row)
+--   Locks    nothing
+--   Raises   nothing
+DECLARE
+    v_xids xid8[];
+    v_low xid8;
+    v_high xid8;
+    v_deliveries bigint[];
+BEGIN
+    SELECT
+        array_agg(taken.delivery ORDER BY taken.ordinal),
+        array_agg(taken.xid ORDER BY taken.ordinal),
+        min(taken.xid),
+        max(taken.xid)
+    INTO v_deliveries, v_xids, v_low, v_high
+    FROM (
+        SELECT entry.delivery, entry.xid, row_number() OVER () AS ordinal
+        FROM unnest(p_batch) AS entry
+    ) AS taken;
+    IF v_low = v_high THEN
+        v_xids := ARRAY[v_low];
+    END IF;
+
+    p_head.slot := arvo.slot();
+    p_head.number := p_head.number + 1;
+    p_head.token := (nextval('arvo.lease_number'::regclass) << 12)
+        | floor(random() * 4096)::bigint;
+    p_head.worker := p_worker;
+    p_head.leased_at := arvo.clock();
+    p_head.expires_at := greatest(p_head.leased_at + p_lease, p_head.expires_at);
+    p_head.carried := false;
+    p_head.deliveries := v_deliveries;
+    p_head.low_xid := v_low;
+    p_head.high_xid := v_high;
+    p_head.xids := v_xids;
+    p_head.keys := p_keys;
+    p_head.places := p_places;
+    p_head.sweep_at := least(p_head.sweep_at, p_head.expires_at);
+    INSERT INTO arvo.lease SELECT p_head.*;
+    RETURN p_head;
+END;
+$write_lease$;
+
+COMMENT ON FUNCTION arvo.write_lease(arvo.lease, text, interval, arvo.log[], bigint[], bigint[]) IS
+'Leases a batch of deliveries: the next row of their lane''s ledger.';
+
+REVOKE ALL ON FUNCTION
+arvo.write_lease(arvo.lease, text, interval, arvo.log[], bigint[], bigint[]) FROM PUBLIC;
