@@ -125,7 +125,8 @@ class House:
 def test_whatever_operators_do_every_event_ends_once(stage, dsn):
     stage.execute("SELECT arvo_v1.register_queue('fast', p_retry_delay => '50 ms')")
     stage.execute(
-        "SELECT arvo_v1.register_queue('slow', p_policy => 'ordered', p_retry_limit => 0, p_dead_letter => 'dlq')"
+        "SELECT arvo_v1.register_queue("
+        "'slow', p_policy => 'ordered', p_retry_limit => 0, p_dead_letter => 'dlq')"
     )
     stage.execute("SELECT arvo_v1.register_queue('dlq', p_retry_limit => 0)")
     house = House(dsn)
@@ -151,7 +152,8 @@ def test_whatever_operators_do_every_event_ends_once(stage, dsn):
         items = [{"lease": t[0], "delivery": t[1], "outcome": "completed"} for t in taken]
         stage.execute("SELECT arvo_v1.settle(%s)", [Jsonb(items)])
         left = stage.execute(
-            "SELECT count(*) FROM stage.story WHERE place IN ('queued', 'parked', 'deferred', 'leased')"
+            "SELECT count(*) FROM stage.story"
+            " WHERE place IN ('queued', 'parked', 'deferred', 'leased')"
         ).fetchone()
         if left == (0,):
             break
