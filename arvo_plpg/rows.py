@@ -358,6 +358,52 @@ class Maintained:
 
 
 @dataclass(frozen=True, slots=True)
+class Switched:
+    """Whether a queue is claimed from, after a call that decides it."""
+
+    queue: str
+    change: str
+    paused_at: datetime | None
+    paused_by: str | None
+    draining: bool
+    waiting: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a call removed from one place of a queue; ``kept`` is None when the limit left some."""
+
+    place: str
+    removed: int
+    kept: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """What an operator's call did to one delivery; ``done`` says what a dry run would do."""
+
+    delivery: int
+    event_id: str
+    queue: str
+    place: str
+    done: str
+    successor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of the audit of what operators do."""
+
+    number: int
+    at: datetime
+    by: str
+    verb: str
+    queue: str | None
+    details: dict[str, Any]
+    touched: int
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """A schedule; ``change`` says what a call did to it, None in a list.
 

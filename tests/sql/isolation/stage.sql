@@ -234,7 +234,13 @@ LEFT JOIN arvo.dead
     OR (story.cause ? 'hops' AND story.place IN ('dead', 'expired') AND successor.delivery IS NULL
         AND dead.dead = (story.cause ->> 'dead')::bigint)
 WHERE coalesce(successor.times, 0) + (dead.delivery IS NOT NULL)::integer <> CASE
-    WHEN story.place IN ('retried', 'released', 'snoozed', 'conflict', 'expired', 'dead') THEN 1
+    WHEN story.place IN ('retried', 'released', 'snoozed', 'conflict', 'expired', 'dead', 'moved')
+        THEN 1
+    -- withdrawn, and not met by a claim yet
+    WHEN story.place = 'queued' AND EXISTS (
+        SELECT FROM arvo.tombstone
+        WHERE tombstone.delivery = story.delivery AND tombstone.reason = 'moved'
+    ) THEN 1
     ELSE 0
 END
 UNION ALL
