@@ -35,14 +35,28 @@ BEGIN
 
     INSERT INTO arvo.log (
         slot, lane, delivery, attempt, at, subject_key, event_key,
-        origin_delivery, origin_lane, origin_xid, event, cause, key, options
+        origin_delivery, origin_lane, origin_xid, event, cause, key, options, deferred_xid
     )
-    VALUES (
+    SELECT
         arvo.slot(), v_waiting.lane, v_waiting.delivery, v_waiting.attempt, arvo.clock(),
-        v_waiting.subject_key, v_waiting.event_key, v_waiting.origin_delivery,
-        v_waiting.origin_lane, v_waiting.origin_xid, v_waiting.event, v_waiting.cause,
-        v_waiting.key, v_waiting.options
-    )
+        v_waiting.subject_key, v_waiting.event_key,
+        CASE WHEN carried.event IS NULL THEN v_waiting.origin_delivery END,
+        CASE WHEN carried.event IS NULL THEN v_waiting.origin_lane END,
+        CASE WHEN carried.event IS NULL THEN v_waiting.origin_xid END,
+        coalesce(v_waiting.event, carried.event),
+        CASE
+            WHEN carried.event IS NULL THEN v_waiting.cause
+            ELSE jsonb_build_object('first', v_waiting.origin_delivery)
+                || coalesce(v_waiting.cause, '{}'::jsonb)
+        END,
+        v_waiting.key, v_waiting.options, v_waiting.xid
+    FROM (
+        SELECT CASE
+                   WHEN v_waiting.origin_delivery IS NOT NULL THEN arvo.carried_body(
+                       v_waiting.origin_delivery, v_waiting.origin_lane, v_waiting.origin_xid
+                   )
+               END AS event
+    ) AS carried
     RETURNING log.* INTO v_entry;
     UPDATE arvo.dead
     SET dead_letter_xid = v_entry.xid

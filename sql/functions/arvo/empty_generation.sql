@@ -24,7 +24,8 @@ AS $empty_generation$
 -- READ, that looks here for the first time finds nothing: TRUNCATE is not undone for snapshots.
 --
 --   Reads    arvo.generation, arvo.clock, arvo.delete_after; as arvo.slot_pins
---   Writes   arvo.generation; as arvo.carry_deferred, arvo.move_idle and arvo.truncate_slot
+--   Writes   arvo.generation; as arvo.carry_deferred, arvo.move_idle, arvo.tally_lanes,
+--            arvo.truncate_slot and arvo.forget_slot
 --   Locks    as arvo.carry_deferred and arvo.move_idle; then as arvo.freeze_slot; last as
 --            arvo.truncate_slot
 --   Raises   nothing
@@ -70,7 +71,9 @@ BEGIN
         ) THEN
             RETURN 0;
         END IF;
+        PERFORM arvo.tally_lanes(2147483647);
         PERFORM arvo.truncate_slot(v_old.slot);
+        PERFORM arvo.forget_slot(v_old.slot);
     EXCEPTION WHEN lock_not_available THEN
         RETURN 0;
     END;

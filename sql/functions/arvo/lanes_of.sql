@@ -14,11 +14,11 @@ AS $lanes_of$
 --   Raises   nothing
 SELECT lane.*
 FROM arvo.lane
-WHERE lane.queue = p_queue
+WHERE lane.queue = p_queue AND NOT lane.retired
 ORDER BY lane.lane;
 $lanes_of$;
 
 COMMENT ON FUNCTION arvo.lanes_of(integer) IS
-'The lanes of a queue, in the order in which they are locked.';
+'The lanes of a queue that are in use, in the order in which they are locked.';
 
 REVOKE ALL ON FUNCTION arvo.lanes_of(integer) FROM PUBLIC;

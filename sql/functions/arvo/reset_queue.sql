@@ -12,6 +12,8 @@ AS $reset_queue$
 --   Writes   arvo.queue, arvo.registration; arvo.lane, when the default priority has none
 --   Locks    arvo.queue row; as arvo.lane_for
 --   Raises   nothing
+DECLARE
+    v_after arvo.queue;
 BEGIN
     UPDATE arvo.queue
     SET registered = p_registered,
@@ -45,7 +47,11 @@ BEGIN
         paused_by = NULL,
         drained_to = NULL,
         changed_at = arvo.clock()
-    WHERE queue.queue = p_queue.queue;
+    WHERE queue.queue = p_queue.queue
+    RETURNING queue.* INTO v_after;
+    IF arvo.has_new_rules(p_queue, v_after) THEN
+        PERFORM arvo.rebuild_turns(v_after);
+    END IF;
     DELETE FROM arvo.registration WHERE registration.queue = p_queue.name;
     PERFORM arvo.lane_for(p_queue.name);
 END;

@@ -20,7 +20,8 @@ AS $maintain$
 --   retired   unclaimed past retention: dead letters     notes     what was written down long ago
 --   expired   parked past retention: dead letters        turned    steps of a turn of event_key
 --   swept     deferred rows removed after promotion      finished  generations that are only history
---                                                        opened, emptied  generations of history
+--   tallied   lanes whose figures were carried on        opened, emptied  generations of history
+--   workers   workers forgotten that are long gone
 --
 -- A task that fails is undone by itself and answered NULL, with a warning: the others are done all
 -- the same. The last one may lock a part of the log for everybody: call this in a transaction of its
@@ -42,11 +43,12 @@ BEGIN
         RETURN;
     END IF;
 
-    FOREACH v_task IN ARRAY '{promoted,healed,retired,expired,swept,unlocked,keys,notes,turned,finished,opened,emptied}'::text[]
+    FOREACH v_task IN ARRAY '{promoted,tallied,healed,retired,expired,swept,unlocked,keys,notes,workers,turned,finished,opened,emptied}'::text[]
     LOOP
         BEGIN
             v_touched := CASE v_task
                 WHEN 'promoted' THEN arvo.promote(5000)
+                WHEN 'tallied' THEN arvo.tally_lanes()
                 WHEN 'healed' THEN arvo.heal_lanes(32)
                 WHEN 'retired' THEN arvo.retire_unclaimed(1000)
                 WHEN 'expired' THEN arvo.expire_parked(1000)
@@ -54,6 +56,7 @@ BEGIN
                 WHEN 'unlocked' THEN arvo.sweep_locks(5000)
                 WHEN 'keys' THEN arvo.sweep_keys(1000)
                 WHEN 'notes' THEN arvo.sweep_notes(1000)
+                WHEN 'workers' THEN arvo.forget_workers()::integer
                 WHEN 'turned' THEN arvo.turn_event_keys()
                 WHEN 'finished' THEN arvo.finish_generations()
                 WHEN 'opened' THEN arvo.open_generation()
