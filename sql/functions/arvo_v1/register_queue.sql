@@ -46,7 +46,7 @@ AS $register_queue$
 --
 --   Reads    arvo.clock
 --   Writes   arvo.queue, arvo.lane, arvo.registration; as arvo.rebuild_turns
---   Locks    all lanes of the queue, in order, when there are new rules; arvo.queue row
+--   Locks    as arvo.hold_queue when there are new rules; arvo.queue row
 --   Raises   RV002  an option is not valid
 --            RV005  there are new rules, and the transaction is not READ COMMITTED
 DECLARE
@@ -110,13 +110,7 @@ BEGIN
     SELECT queue.* INTO STRICT v_before FROM arvo.queue WHERE queue.name = p_queue;
     IF arvo.has_new_rules(v_before, arvo.with_options(v_before, v_asked, p_reset)) THEN
         PERFORM arvo.require_read_committed('register_queue');
-        PERFORM pg_advisory_xact_lock(hashtext('arvo'), held.lane)
-        FROM (
-            SELECT lane.lane
-            FROM arvo.lane
-            WHERE lane.queue = v_before.queue
-            ORDER BY lane.lane
-        ) AS held;
+        PERFORM arvo.hold_queue(v_before.queue);
     END IF;
     SELECT queue.* INTO STRICT v_before
     FROM arvo.queue
