@@ -32,6 +32,7 @@ from arvo_plpg.errors import (
     SchemaError,
     SchemaMissing,
     SchemaTooOld,
+    UnknownEvent,
     UnknownQueue,
     VersionConflict,
 )
@@ -156,6 +157,7 @@ __all__ = [
     "SystemErrorData",
     "TransactionViolation",
     "TransactionViolationCause",
+    "UnknownEvent",
     "UnknownQueue",
     "VersionConflict",
     "VersionDefinition",

@@ -6,6 +6,7 @@
     ├── CallerError                 RV0xx: a mistake of the caller
     │   ├── InvalidOption           RV002: an option of a queue or worker
     │   ├── UnknownQueue            RV003: nobody has named that queue yet
+    │   ├── UnknownEvent            RV004: no such event is stored, or not any more
     │   ├── WrongIsolation          RV005: claims and settlements need READ COMMITTED
     │   ├── InvalidArgument         RV006: an argument of a contract function
     │   ├── AlreadyRegistered       this process has a handler of that source
@@ -16,7 +17,9 @@
     │   ├── ForeignSubject          a step touched the state of another workflow
     │   └── UnsupportedVersion      no such version of the contract
     ├── ConflictError               RV1xx: read again and decide again
-    │   └── VersionConflict         RV101: the state has moved on
+    │   ├── VersionConflict         RV101: the state has moved on
+    │   ├── RedrivesUsedUp          RV102: redriven as often as its queue allows
+    │   └── DeadLetterHeld          RV103: somebody else has the dead letter in hand
     ├── RoutingError                RV2xx: where an event should go
     │   └── HandlerNotRegistered    RV201: nobody has registered its queue
     ├── LostError                   RV3xx: no longer yours
@@ -25,7 +28,7 @@
     │   └── OutOfOrder              RV303: an earlier delivery of its key is still open
     ├── InvariantError              RV9xx: should be impossible
     │   ├── InvariantBroken         RV901
-    │   └── ForeignCluster          RV902: restored into another cluster
+    │   └── ForeignCluster          RV902: restored into another cluster: call rebase
     ├── EmbeddedError               an embedded server; see embedded/errors.py
     └── SchemaError                 the installation, not the data
         ├── InvalidSchemaName       a name that cannot be installed under
@@ -168,6 +171,10 @@ class UnknownQueue(CallerError, sqlstate="RV003"):
     """Nobody has named that queue yet."""
 
 
+class UnknownEvent(CallerError, sqlstate="RV004"):
+    """No such event is stored, or not any more."""
+
+
 class WrongIsolation(CallerError, sqlstate="RV005"):
     """The transaction's isolation level would show a stale view of leases."""
 
@@ -210,6 +217,14 @@ class ConflictError(ArvoError):
 
 class VersionConflict(ConflictError, sqlstate="RV101"):
     """The stored version is not the one that the write was based on."""
+
+
+class RedrivesUsedUp(ConflictError, sqlstate="RV102"):
+    """The dead letter was redriven as often as its queue allows; told in a row, not raised."""
+
+
+class DeadLetterHeld(ConflictError, sqlstate="RV103"):
+    """Somebody else has the dead letter in hand; told in a row, not raised."""
 
 
 class RoutingError(ArvoError):

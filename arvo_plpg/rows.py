@@ -64,14 +64,24 @@ class Dispatched:
     """Where an event went.
 
     ``outcome`` is queued, deferred, debounced, duplicate, throttled, domained or unroutable;
-    ``delivery`` is that of the first one for a duplicate, of the one in the way for a throttled.
+    A published event that nobody subscribes to is unheard. ``delivery`` is that of the first one
+    for a duplicate, of the one in the way for a throttled, None for an unheard event.
     """
 
     ordinal: int
     event_id: str
-    delivery: int
+    delivery: int | None
     queue: str
     outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A queue that gets published events whose type matches ``pattern``."""
+
+    queue: str
+    pattern: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +182,11 @@ class Kin:
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """Live numbers of one queue."""
+    """Live numbers of one queue.
+
+    Counts are exact unless ``exact`` is false: then more than 10,000 dead letters or withdrawn
+    deliveries are there. Rates and times rest on the newest claims of the last five minutes.
+    """
 
     name: str
     registered: bool
@@ -190,6 +204,22 @@ class QueueStats:
     oldest_queued_at: datetime | None
     created_on: datetime
     updated_on: datetime
+    policy: str
+    retention: timedelta
+    delete_after: timedelta
+    waiting_count: int
+    total_count: int
+    exact: bool
+    singletons_active: int | None
+    paused_at: datetime | None
+    draining: bool
+    oldest_queued_age: timedelta | None
+    completed_per_minute: float
+    failed_per_minute: float
+    wait_mean: timedelta | None
+    wait_p95: timedelta | None
+    run_mean: timedelta | None
+    run_p95: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,21 +238,57 @@ class DeadLetter:
     died_at: datetime
     redrives: int
     resolution: str | None
+    edited: dict[str, Any] | None
+    resolved_at: datetime | None
+    resolved_by: str | None
+    redriven_at: datetime | None
+    redriven_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One delivery on the way to a dead letter; what is not kept any more is None."""
+
+    delivery: int
+    attempt: int | None
+    accepted_at: datetime | None
+    claimed_at: datetime | None
+    settled_at: datetime | None
+    run_time: timedelta | None
+    worker: str | None
+    outcome: str | None
+    error: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """A dead letter that went back into its queue; ``delivery`` is None in a dry run."""
+    """What a redrive did to a dead letter, or in a dry run would do: redriven or refused."""
 
     dead: int
     event_id: str
     delivery: int | None
     queue: str
+    outcome: str
+    code: str | None
+    detail: str | None
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """What a discard did to a dead letter, or in a dry run would do: discarded or refused."""
+
+    dead: int
+    event_id: str
+    queue: str
+    outcome: str
+    code: str | None
+    detail: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One delivery in the story of a workflow."""
+    """One delivery in the story of a workflow, or an event of it that a policy did not let in."""
 
     subject: str
     event_id: str
@@ -230,7 +296,7 @@ class Step:
     event_type: str
     source: str
     queue: str
-    delivery: int
+    delivery: int | None
     attempt: int
     outcome: str
     accepted_at: datetime
@@ -239,11 +305,160 @@ class Step:
     run_time: timedelta | None
     worker: str | None
     error: dict[str, Any] | None
+    parent_subject: str | None
+    depth: int
+    due_at: datetime | None
+    wait_time: timedelta | None
+    cause: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One reason why a delivery does not run now, or what became of it."""
+
+    delivery: int
+    event_id: str | None
+    queue: str | None
+    place: str
+    reason: str
+    detail: str
+    until: datetime | None
+    remedy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Vital:
+    """What ``health`` found about one topic; ``level`` is ok, notice or warning."""
+
+    topic: str
+    level: Literal["ok", "notice", "warning"]
+    value: str | None
+    detail: str
+    remedy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A process that has checked in; ``alive`` while it was seen within three of its rhythms."""
+
+    worker: str
+    alive: bool
+    queues: list[str]
+    details: dict[str, Any]
+    started_at: datetime
+    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """What one task of maintenance did, in rows."""
+    """What one task of maintenance did, in rows; None when it failed."""
 
     task: str
+    touched: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """Whether a queue is claimed from, after a call that decides it."""
+
+    queue: str
+    change: str
+    paused_at: datetime | None
+    paused_by: str | None
+    draining: bool
+    waiting: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a call removed from one place of a queue; ``kept`` is None when the limit left some."""
+
+    place: str
+    removed: int
+    kept: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """What an operator's call did to one delivery; ``done`` says what a dry run would do."""
+
+    delivery: int
+    event_id: str
+    queue: str
+    place: str
+    done: str
+    successor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of the audit of what operators do."""
+
+    number: int
+    at: datetime
+    by: str
+    verb: str
+    queue: str | None
+    details: dict[str, Any]
     touched: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule; ``change`` says what a call did to it, None in a list.
+
+    ``next_at`` is None while it is paused, or when an error has stopped it.
+    """
+
+    name: str
+    key: str
+    change: str | None
+    cron: str
+    time_zone: str
+    event: dict[str, Any]
+    options: dict[str, Any] | None
+    missed: str
+    missed_limit: int
+    grace: timedelta
+    gap: str
+    overlap: str
+    paused_at: datetime | None
+    paused_by: str | None
+    next_at: datetime | None
+    last_at: datetime | None
+    last_delivery: int | None
+    last_outcome: str | None
+    fires: int
+    missed_from: datetime | None
+    missed_to: datetime | None
+    error: dict[str, Any] | None
+    error_at: datetime | None
+    failures: int
+    created_at: datetime
+    created_by: str
+    changed_at: datetime
+    changed_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """One time at which a cron text fires, and what the clocks of its zone show then."""
+
+    fire_at: datetime
+    local_time: str
+    utc_offset: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Rebased:
+    """What a rebase did, in deliveries.
+
+    ``outcome`` is ``home`` when nothing was to be done, ``accepted`` when the stored numbers could
+    stay as they are, ``rebased`` when what was live got new ones.
+    """
+
+    outcome: Literal["home", "accepted", "rebased"]
+    leased: int
+    parked: int
+    queued: int
+    deferred: int

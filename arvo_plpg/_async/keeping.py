@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arvo_plpg.rows import Maintained
+from arvo_plpg.rows import Maintained, Rebased
 
 if TYPE_CHECKING:
     from arvo_plpg._async.session import Session
@@ -21,5 +21,12 @@ class Keeping:
         return accepted
 
     async def maintain(self) -> list[Maintained]:
-        """Promote, heal and sweep what claims do not reach."""
+        """Promote, heal, apply retention, sweep, and turn history; in a transaction of its own."""
         return await self._session.rows(Maintained, "maintain")
+
+    async def rebase(self, *, dry_run: bool | None = None) -> Rebased:
+        """After a dump was restored: take over what waits in it, once; says what it did.
+
+        The original must no longer run: what waits here is going to run here.
+        """
+        return await self._session.one(Rebased, "rebase", dry_run=dry_run)

@@ -1,20 +1,28 @@
 # Pressed from _async/redriving.py by tools/unasync.py. Edit that file, not this one.
-"""Redriving: dead letters: list them, put them back, let them go."""
+"""Redriving: dead letters: list them, put them back, let them go; replay what was stored."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from arvo_plpg.rows import DeadLetter, Redriven
+from arvo_plpg.jsonb import as_jsonb
+from arvo_plpg.rows import Attempt, DeadLetter, Discarded, Dispatched, Redriven
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from arvo_plpg._sync.session import Session
 
 
 class Redriving:
-    """Part of :class:`~arvo_plpg._sync.broker.Broker`."""
+    """Part of :class:`~arvo_plpg._sync.broker.Broker`.
+
+    Dead letters are chosen by filters, which must all fit: the queue they failed in (or the
+    dead-letter queue that received them), their numbers, the reason, when they died (``since``,
+    ``before``), type and subject of the event, ``path`` (SQL/JSON path that finds something in the
+    event, or a predicate that holds for it) and ``text`` (in the event or the error).
+    """
 
     _session: Session
 
@@ -25,11 +33,36 @@ class Redriving:
         after: int | None = None,
         limit: int | None = None,
         resolved: bool | None = None,
+        dead: Sequence[int] | None = None,
+        reason: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        event_type: str | None = None,
+        subject: str | None = None,
+        path: str | None = None,
+        text: str | None = None,
     ) -> list[DeadLetter]:
-        """Dead letters of a queue, or that a dead-letter queue received, page by page."""
+        """Dead letters, by queue, number, reason, age, type, subject, JSON path or text."""
         return self._session.rows(
-            DeadLetter, "dead_letters", queue=queue, after=after, limit=limit, resolved=resolved
+            DeadLetter,
+            "dead_letters",
+            queue=queue,
+            after=after,
+            limit=limit,
+            resolved=resolved,
+            dead=None if dead is None else list(dead),
+            reason=reason,
+            since=since,
+            before=before,
+            event_type=event_type,
+            subject=subject,
+            path=path,
+            text=text,
         )
+
+    def dead_letter_attempts(self, dead: int) -> list[Attempt]:
+        """The attempts that ended in a dead letter: times, worker and error of each."""
+        return self._session.rows(Attempt, "dead_letter_attempts", dead=dead)
 
     def redrive(
         self,
@@ -38,8 +71,39 @@ class Redriving:
         dead: Sequence[int] | None = None,
         limit: int | None = None,
         dry_run: bool | None = None,
+        reason: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        event_type: str | None = None,
+        subject: str | None = None,
+        path: str | None = None,
+        text: str | None = None,
+        rate: float | None = None,
+        edit: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        to: str | None = None,
+        force: bool | None = None,
     ) -> list[Redriven]:
-        """Put dead letters back into the queues they failed in, by number or by queue."""
+        """Put dead letters back into the queues they failed in or another; edited, spread if asked.
+
+        Args:
+            queue: filters, as for all of them; so are ``dead`` and ``reason`` to ``text``.
+            dead: numbers of dead letters.
+            limit: most letters to redrive, the oldest first.
+            dry_run: only tell what would be done.
+            reason: why they died.
+            since: died then or later.
+            before: died earlier.
+            event_type: type of the event.
+            subject: subject of the event.
+            path: SQL/JSON path, asked of the event.
+            text: stands in event or error.
+            rate: so many per second.
+            edit: merge patch (RFC 7396) of the event.
+            data: replaces the event's data.
+            to: another queue.
+            force: also what was redriven as often as its queue allows.
+        """
         return self._session.rows(
             Redriven,
             "redrive",
@@ -47,4 +111,68 @@ class Redriving:
             dead=None if dead is None else list(dead),
             limit=limit,
             dry_run=dry_run,
+            reason=reason,
+            since=since,
+            before=before,
+            event_type=event_type,
+            subject=subject,
+            path=path,
+            text=text,
+            rate=rate,
+            edit=None if edit is None else as_jsonb(dict(edit)),
+            data=None if data is None else as_jsonb(dict(data)),
+            to=to,
+            force=force,
+        )
+
+    def discard(
+        self,
+        queue: str | None = None,
+        *,
+        dead: Sequence[int] | None = None,
+        limit: int | None = None,
+        dry_run: bool | None = None,
+        reason: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        event_type: str | None = None,
+        subject: str | None = None,
+        path: str | None = None,
+        text: str | None = None,
+    ) -> list[Discarded]:
+        """Close dead letters that nobody wants any more."""
+        return self._session.rows(
+            Discarded,
+            "discard",
+            queue=queue,
+            dead=None if dead is None else list(dead),
+            limit=limit,
+            dry_run=dry_run,
+            reason=reason,
+            since=since,
+            before=before,
+            event_type=event_type,
+            subject=subject,
+            path=path,
+            text=text,
+        )
+
+    def replay(
+        self,
+        event_id: str,
+        *,
+        source: str | None = None,
+        delivery: int | None = None,
+        queue: str | None = None,
+    ) -> Dispatched:
+        """Dispatch a stored event again under a new id, and say where it went.
+
+        Args:
+            event_id: id of the stored event.
+            source: its source, when several used that id.
+            delivery: the delivery that carried it; the newest by default.
+            queue: where it goes now; where it went then by default.
+        """
+        return self._session.one(
+            Dispatched, "replay", event_id=event_id, source=source, delivery=delivery, queue=queue
         )

@@ -13,13 +13,14 @@ SET search_path = pg_catalog, pg_temp
 AS $append$
 -- The events have been checked by the caller. An event with a domain goes to that domain's queue,
 -- any other to the queue that its "to" names (its type, when it has none); p_queues names the queue
--- of each event instead. One without a time gets this one. Order is kept.
+-- of each event instead. One without a time gets this one. Order is kept. What goes to arvo.publish
+-- goes to every queue that subscribes to its type instead, with one body for all copies.
 --
 -- Events that are dispatched are looked up first: the same source and id to the same queue is a
 -- duplicate. Emitted ones are not, for a settlement happens once. What a policy or an interval of
 -- singleton_for does not take is reported, and written down when nobody is there to be told.
 --
---   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot
+--   Reads    arvo.queue, arvo.lane, arvo.subscription, arvo.clock, arvo.slot
 --   Writes   arvo.log or arvo.deferred, arvo.omission; as arvo.mark_duplicates, arvo.mark_throttled
 --            and arvo.notice_unroutable; arvo.queue, arvo.lane when they are missing
 --   Locks    as arvo.lane_for, then as arvo.mark_duplicates and arvo.mark_throttled
@@ -30,9 +31,13 @@ DECLARE
     v_now timestamptz := arvo.clock();
     v_slot smallint := arvo.slot();
     v_options arvo.options;
+    v_events jsonb[] := p_events;
     v_names text[] := p_queues;
     v_name text;
     v_items arvo.arrival[];
+    v_given integer[];
+    v_numbers bigint[];
+    v_unheard arvo_v1.dispatched[];
     v_deduplicating boolean;
     v_throttling boolean;
     v_deferring boolean;
@@ -56,6 +61,62 @@ BEGIN
         FROM unnest(p_events) WITH ORDINALITY AS item (event, ordinal);
     END IF;
 
+    IF 'arvo.publish' = ANY (v_names) THEN
+        WITH copy AS (
+            SELECT
+                item.ordinal::integer AS ordinal, item.event, subscribed.name, subscribed.wanted
+            FROM unnest(p_events, v_names) WITH ORDINALITY AS item (event, name, ordinal)
+            CROSS JOIN LATERAL (
+                SELECT item.name, true AS wanted
+                WHERE item.name <> 'arvo.publish'
+                UNION ALL
+                SELECT DISTINCT subscription.queue, true
+                FROM arvo.subscription
+                WHERE item.name = 'arvo.publish'
+                AND item.event ->> 'type' ~ subscription.expression
+                UNION ALL
+                SELECT item.name, false
+                WHERE item.name = 'arvo.publish'
+                AND NOT EXISTS (
+                    SELECT
+                    FROM arvo.subscription
+                    WHERE item.event ->> 'type' ~ subscription.expression
+                )
+            ) AS subscribed
+        )
+
+        SELECT
+            array_agg(copy.event ORDER BY copy.ordinal, copy.name) FILTER (WHERE copy.wanted),
+            array_agg(copy.name ORDER BY copy.ordinal, copy.name) FILTER (WHERE copy.wanted),
+            array_agg(copy.ordinal ORDER BY copy.ordinal, copy.name) FILTER (WHERE copy.wanted),
+            array_agg(
+                (copy.ordinal, copy.event ->> 'id', NULL, copy.name, 'unheard')::arvo_v1.dispatched
+                ORDER BY copy.ordinal
+            ) FILTER (WHERE NOT copy.wanted)
+        INTO p_events, v_names, v_given, v_unheard
+        FROM copy;
+        IF p_emitted AND v_unheard IS NOT NULL THEN
+            INSERT INTO arvo.omission (
+                at, queue, outcome, event_id, subject_key, event_key, event
+            )
+            SELECT
+                v_now, unheard.queue, unheard.outcome, unheard.event_id,
+                hashtextextended(v_events[unheard.ordinal] ->> 'subject', 0),
+                hashtextextended(unheard.event_id, 0), v_events[unheard.ordinal]
+            FROM unnest(v_unheard) AS unheard;
+        END IF;
+        IF v_names IS NULL THEN
+            RETURN QUERY SELECT unheard.* FROM unnest(v_unheard) AS unheard;
+            RETURN;
+        END IF;
+    END IF;
+
+    -- In order, whatever the plan of the join below.
+    v_numbers := ARRAY(
+        SELECT nextval('arvo.delivery_number'::regclass)
+        FROM generate_series(1, cardinality(v_names))
+    );
+
     PERFORM arvo.lane_for(missing.name, v_options.priority)
     FROM (
         SELECT DISTINCT named.name
@@ -66,6 +127,7 @@ BEGIN
             INNER JOIN arvo.lane ON lane.queue = queue.queue
             WHERE queue.name = named.name
             AND lane.priority = coalesce(v_options.priority, queue.priority)
+            AND NOT lane.retired
         )
         ORDER BY named.name
     ) AS missing;
@@ -90,8 +152,10 @@ BEGIN
                     END
                 ),
                 coalesce(v_options.start_after, queue.start_after),
-                nextval('arvo.delivery_number'::regclass),
+                v_numbers[item.ordinal],
                 NULL,
+                NULL,
+                coalesce(v_given[item.ordinal], item.ordinal),
                 NULL
             )::arvo.arrival
             ORDER BY item.ordinal
@@ -108,10 +172,12 @@ BEGIN
     FROM unnest(p_events, v_names) WITH ORDINALITY AS item (event, name, ordinal)
     INNER JOIN arvo.queue ON queue.name = item.name
     INNER JOIN arvo.lane AS own
-        ON own.queue = queue.queue AND own.priority = queue.priority
+        ON own.queue = queue.queue AND own.priority = queue.priority AND NOT own.retired
     -- missing only while somebody else is making it: see arvo.lane_for
     LEFT JOIN arvo.lane AS asked
-        ON asked.queue = queue.queue AND asked.priority = v_options.priority;
+        ON asked.queue = queue.queue
+        AND asked.priority = v_options.priority
+        AND NOT asked.retired;
 
     IF v_name IS NOT NULL THEN
         IF v_options.must_be_registered
@@ -142,8 +208,12 @@ BEGIN
             OR EXISTS (SELECT FROM unnest(v_items) AS item WHERE item.outcome = 'debounced');
     END IF;
 
+    IF v_given IS NOT NULL THEN
+        v_items := arvo.share_body(v_items);
+    END IF;
     INSERT INTO arvo.log (
-        slot, lane, delivery, attempt, at, subject_key, event_key, event, key, options
+        slot, lane, delivery, attempt, at, subject_key, event_key, event, key, options,
+        origin_delivery, origin_lane, origin_xid
     )
     SELECT
         v_slot,
@@ -153,16 +223,20 @@ BEGIN
         v_now,
         hashtextextended(item.event ->> 'subject', 0),
         hashtextextended(item.event ->> 'id', 0),
-        item.event,
+        CASE WHEN item.origin IS NULL THEN item.event END,
         item.key,
-        v_options.kept
+        v_options.kept,
+        v_items[item.origin].delivery,
+        v_items[item.origin].lane,
+        CASE WHEN item.origin IS NOT NULL THEN pg_current_xact_id() END
     FROM unnest(v_items) AS item
     WHERE item.outcome IS NULL AND item.after <= interval '0'
     ORDER BY item.ordinal;
 
     IF v_deferring THEN
         INSERT INTO arvo.deferred (
-            due, lane, delivery, attempt, at, subject_key, event_key, event, key, options
+            due, lane, delivery, attempt, at, subject_key, event_key, event, key, options,
+            origin_delivery, origin_lane, origin_xid
         )
         SELECT
             v_now + item.after,
@@ -172,9 +246,12 @@ BEGIN
             v_now,
             hashtextextended(item.event ->> 'subject', 0),
             hashtextextended(item.event ->> 'id', 0),
-            item.event,
+            CASE WHEN item.origin IS NULL THEN item.event END,
             item.key,
-            v_options.kept
+            v_options.kept,
+            v_items[item.origin].delivery,
+            v_items[item.origin].lane,
+            CASE WHEN item.origin IS NOT NULL THEN pg_current_xact_id() END
         FROM unnest(v_items) AS item
         WHERE coalesce(item.outcome, 'debounced') = 'debounced' AND item.after > interval '0'
         ORDER BY item.ordinal;
@@ -200,7 +277,7 @@ BEGIN
 
     SELECT array_agg(
         (
-            item.ordinal,
+            item.given,
             item.event ->> 'id',
             coalesce(item.first_delivery, item.delivery),
             item.name,
@@ -219,13 +296,18 @@ BEGIN
     FROM unnest(v_items) AS item;
 
     -- Those that are put off get theirs when they are promoted.
-    PERFORM arvo.notice_unroutable(array_agg(accepted ORDER BY accepted.ordinal))
-    FROM unnest(v_accepted) AS accepted
-    INNER JOIN unnest(v_items) AS item ON item.ordinal = accepted.ordinal
-    WHERE accepted.outcome = 'unroutable' AND item.after <= interval '0'
+    PERFORM arvo.notice_unroutable(array_agg(
+        (item.ordinal, NULL, item.delivery, item.name, 'unroutable')::arvo_v1.dispatched
+        ORDER BY item.ordinal
+    ))
+    FROM unnest(v_items) AS item
+    WHERE NOT item.registered AND item.outcome IS NULL AND item.after <= interval '0'
+    AND (
+        p_ignore_domain OR p_queues IS NOT NULL OR item.event ->> 'domain' IS NULL
+    )
     HAVING count(*) > 0;
     PERFORM arvo.wake(v_names);
-    RETURN QUERY SELECT accepted.* FROM unnest(v_accepted) AS accepted;
+    RETURN QUERY SELECT accepted.* FROM unnest(v_accepted || v_unheard) AS accepted;
 END;
 $append$;
 

@@ -47,6 +47,11 @@ BEGIN
     INNER JOIN arvo.queue ON queue.queue = lane.queue
     WHERE lane.lane = p_lane;
 
+    -- Asked again under the lock: its rules may have changed since.
+    IF NOT v_queue.gated OR v_queue.paused_at IS NOT NULL THEN
+        RETURN;
+    END IF;
+
     -- Once, unless everything that was leased turns out to be withdrawn or put off.
     LOOP
         v_head := arvo.head_of(p_lane);
@@ -64,7 +69,7 @@ BEGIN
         v_serving := p_lane = p_home AND NOT EXISTS (
             SELECT
             FROM arvo.lane
-            WHERE lane.queue = v_queue.queue AND lane.lane <> p_home
+            WHERE lane.queue = v_queue.queue AND lane.lane <> p_home AND NOT lane.retired
             AND NOT pg_try_advisory_xact_lock(hashtext('arvo'), lane.lane)
         );
         v_share := CASE

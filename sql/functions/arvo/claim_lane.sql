@@ -33,6 +33,11 @@ BEGIN
         RETURN;
     END IF;
 
+    -- Asked again under the lock: its rules may have changed since.
+    IF v_queue.gated OR v_queue.paused_at IS NOT NULL THEN
+        RETURN;
+    END IF;
+
     -- Once, unless everything that was leased turns out to be withdrawn.
     LOOP
         v_head := arvo.head_of(p_lane);

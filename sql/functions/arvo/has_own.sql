@@ -23,7 +23,7 @@ BEGIN
         INNER JOIN arvo.queue
             ON queue.name = asked.name
             OR (asked.name LIKE '%*' AND starts_with(queue.name, left(asked.name, -1)))
-        INNER JOIN arvo.lane ON lane.queue = queue.queue
+        INNER JOIN arvo.lane ON lane.queue = queue.queue AND NOT lane.retired
         INNER JOIN arvo.log ON log.lane = lane.lane AND log.xid = v_own
     );
 END;

@@ -24,7 +24,7 @@ BEGIN
             FROM (
                 SELECT lane.lane
                 FROM arvo.lane
-                WHERE lane.queue = p_queue
+                WHERE lane.queue = p_queue AND NOT lane.retired
                 ORDER BY lane.lane
             ) AS held;
             IF NOT EXISTS (

@@ -14,7 +14,7 @@ AS $home_lane$
 --   Raises   nothing
 SELECT min(lane.lane)
 FROM arvo.lane
-WHERE lane.queue = p_queue;
+WHERE lane.queue = p_queue AND NOT lane.retired;
 $home_lane$;
 
 COMMENT ON FUNCTION arvo.home_lane(integer) IS

@@ -47,7 +47,7 @@ BEGIN
 
     SELECT lane.lane INTO v_lane
     FROM arvo.lane
-    WHERE lane.queue = v_queue AND lane.priority = v_priority;
+    WHERE lane.queue = v_queue AND lane.priority = v_priority AND NOT lane.retired;
 
     IF NOT FOUND THEN
         -- Every lane costs each claim a look: a queue has a handful of priorities, not a thousand.
@@ -57,7 +57,7 @@ BEGIN
             AND (
                 SELECT count(*)
                 FROM arvo.lane
-                WHERE lane.queue = v_queue AND lane.priority <> v_own
+                WHERE lane.queue = v_queue AND lane.priority <> v_own AND NOT lane.retired
             ) >= 99
         THEN
             RAISE EXCEPTION 'queue has too many priorities'
@@ -74,12 +74,12 @@ BEGIN
         ) THEN
             SELECT lane.lane INTO STRICT v_lane
             FROM arvo.lane
-            WHERE lane.queue = v_queue AND lane.priority = v_own;
+            WHERE lane.queue = v_queue AND lane.priority = v_own AND NOT lane.retired;
             RETURN v_lane;
         END IF;
         INSERT INTO arvo.lane (queue, priority)
         VALUES (v_queue, v_priority)
-        ON CONFLICT (queue, priority) DO NOTHING
+        ON CONFLICT (queue, priority) WHERE NOT retired DO NOTHING
         RETURNING lane.lane INTO v_lane;
         IF FOUND THEN
             INSERT INTO arvo.lease (
@@ -95,7 +95,7 @@ BEGIN
         ELSE
             SELECT lane.lane INTO STRICT v_lane
             FROM arvo.lane
-            WHERE lane.queue = v_queue AND lane.priority = v_priority;
+            WHERE lane.queue = v_queue AND lane.priority = v_priority AND NOT lane.retired;
         END IF;
     END IF;
     RETURN v_lane;

@@ -23,7 +23,7 @@ CROSS JOIN LATERAL (
 ) AS head
 INNER JOIN arvo.lease AS held
     ON held.lane = lane.lane AND held.number >= head.open_from AND held.token <> 0
-WHERE lane.queue = p_queue
+WHERE lane.queue = p_queue AND NOT lane.retired
 AND arvo.open_deliveries(held.token, held.deliveries) <> '{}'
 ORDER BY held.token;
 $open_leases$;

@@ -18,6 +18,7 @@ FROM (
     (2, 'queue',
      NOT starts_with(p_queue.name, 'arvo.domain.') OR p_queue.name ~ '^arvo\.domain\.[a-z0-9.]+$',
      'after arvo.domain. use lower-case letters, digits and dots'),
+    (2, 'queue', p_queue.name <> 'arvo.publish', 'name another queue: what goes there is published'),
     (3, 'policy',
      p_queue.policy IN ('standard', 'short', 'singleton', 'stately', 'exclusive', 'ordered'),
      'use standard, short, singleton, stately, exclusive or ordered'),

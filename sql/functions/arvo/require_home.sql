@@ -6,27 +6,44 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $require_home$
 -- Windows and cursors are made of transaction numbers, which mean nothing in another cluster: after a
--- dump was restored there, deliveries would be passed over without a word.
+-- dump was restored there, deliveries would be passed over without a word. A dump that was restored
+-- into the cluster it came from, or into a copy of that cluster, is told by the oid of arvo.origin.
 --
---   Reads    arvo.origin, pg_control_system
+--   Reads    arvo.origin, pg_control_system; as arvo.whereabouts, before it refuses
 --   Writes   nothing
 --   Locks    nothing
---   Raises   RV902  the newest origin is another cluster
+--   Raises   RV902  the newest origin is another cluster, or this is a restored dump
 DECLARE
     v_here bigint := (SELECT control.system_identifier FROM pg_control_system() AS control);
     v_home bigint;
+    v_relation oid;
+    v_whereabouts text;
 BEGIN
-    SELECT origin.system_identifier INTO v_home
+    SELECT origin.system_identifier, origin.relation INTO v_home, v_relation
     FROM arvo.origin
     ORDER BY origin.number DESC
     LIMIT 1;
-    IF v_home IS DISTINCT FROM v_here THEN
-        RAISE EXCEPTION 'transaction numbers are of another cluster'
-        USING ERRCODE = 'RV902',
-              DETAIL = format('They are of cluster %s; this is %s.', v_home, v_here),
-              HINT = 'After pg_upgrade, which keeps the numbers, call accept_cluster() as operator.'
-                     ' After a dump was restored do not: what waits in its queues would be lost.';
+    IF v_home = v_here AND coalesce(v_relation = 'arvo.origin'::regclass::oid, true) THEN
+        RETURN;
     END IF;
+    v_whereabouts := arvo.whereabouts();
+    RAISE EXCEPTION 'transaction numbers are of another cluster'
+    USING ERRCODE = 'RV902',
+          DETAIL = format(
+              'They are of cluster %s, up to %s; %s is %s, at %s.',
+              v_home, arvo.numbers_end(),
+              CASE WHEN v_home = v_here THEN 'this restored dump' ELSE 'this' END,
+              v_here, pg_snapshot_xmin(pg_current_snapshot())
+          ),
+          HINT = CASE v_whereabouts
+              WHEN 'upgraded' THEN
+                  'This looks like pg_upgrade, which keeps the numbers: call accept_cluster() as'
+                  ' operator, once. After a dump was restored it would be rebase().'
+              ELSE
+                  'This looks like a restored dump: call rebase() as operator, once; it takes over'
+                  ' what waits here, so the original must no longer run. After pg_upgrade it'
+                  ' would be accept_cluster().'
+          END;
 END;
 $require_home$;
 

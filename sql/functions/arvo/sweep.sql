@@ -1,5 +1,9 @@
--- arvo.sweep(head, most) — take back what expired leases of a lane still hold.
-CREATE OR REPLACE FUNCTION arvo.sweep(p_head arvo.lease, p_most integer)
+-- arvo.sweep(head, most, all) — take back what expired leases of a lane still hold.
+CREATE OR REPLACE FUNCTION arvo.sweep(
+    p_head arvo.lease,
+    p_most integer,
+    p_all boolean DEFAULT false
+)
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
@@ -9,8 +13,9 @@ AS $sweep$
 -- ledger, by their number: looking by expiry would walk every live lease behind the last expired
 -- one. An expired lease that somebody is settling or extending at this moment is left to the next
 -- sweep, and so is a gated queue whose home lane somebody else holds. Of a run of an ordered key only
--- the first can have been running: the others go back uncharged. Returns the new lower bound: no
--- older row holds an open delivery.
+-- the first can have been running: the others go back uncharged. p_all takes back what has not
+-- expired as well, and asks for no lock: for arvo_v1.rebase, when nobody can be settling. Returns the
+-- new lower bound: no older row holds an open delivery.
 --
 --   Reads    arvo.lease, arvo.closure, arvo.lane, arvo.queue, arvo.clock
 --   Writes   arvo.closure; as arvo.give_back, arvo.pass_turns and arvo.leave_places
@@ -31,7 +36,7 @@ BEGIN
     FROM arvo.lane
     INNER JOIN arvo.queue ON queue.queue = lane.queue
     WHERE lane.lane = p_head.lane;
-    IF v_queue.gated AND NOT pg_try_advisory_xact_lock(
+    IF v_queue.gated AND NOT p_all AND NOT pg_try_advisory_xact_lock(
         hashtext('arvo'), arvo.home_lane(v_queue.queue)
     ) THEN
         RETURN p_head.open_from;
@@ -43,7 +48,7 @@ BEGIN
     WHERE expired.lane = p_head.lane
     AND expired.number >= p_head.open_from
     AND expired.number < p_head.open_from + p_most
-    AND expired.expires_at <= v_now;
+    AND (p_all OR expired.expires_at <= v_now);
 
     FOR v_lease IN
         SELECT expired.*
@@ -62,7 +67,7 @@ BEGIN
         )
         ORDER BY expired.number
     LOOP
-        IF NOT pg_try_advisory_xact_lock(arvo.lease_key(v_lease.token)) THEN
+        IF NOT p_all AND NOT pg_try_advisory_xact_lock(arvo.lease_key(v_lease.token)) THEN
             v_blocked := coalesce(v_blocked, v_lease.number);
             CONTINUE;
         END IF;
@@ -129,7 +134,7 @@ BEGIN
 END;
 $sweep$;
 
-COMMENT ON FUNCTION arvo.sweep(arvo.lease, integer) IS
+COMMENT ON FUNCTION arvo.sweep(arvo.lease, integer, boolean) IS
 'Takes back the open deliveries of a lane''s expired leases; returns the new lower bound.';
 
-REVOKE ALL ON FUNCTION arvo.sweep(arvo.lease, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION arvo.sweep(arvo.lease, integer, boolean) FROM PUBLIC;

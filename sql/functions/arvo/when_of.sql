@@ -4,7 +4,6 @@ RETURNS interval
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
 AS $when_of$
 -- A number, or a text of digits, is seconds; an ISO 8601 text with date and offset is a point of
 -- time; any other text is an interval of PostgreSQL ('1 hour'). NULL for NULL.

@@ -5,50 +5,38 @@ LANGUAGE plpgsql
 VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
 AS $accept_cluster$
 -- For pg_upgrade, which keeps the numbers and changes the cluster's identity. True: accepted; false:
 -- there was nothing to accept. Refused where the numbers cannot have been kept, because this cluster
--- has not reached them. It cannot tell every restored dump from an upgrade: that is the caller's word.
+-- has not reached them. Where it has, going on is safe wherever they come from: no transaction that
+-- is open, or will come, has a number among the stored ones.
 --
---   Reads    arvo.origin, arvo.lane, arvo.lease, arvo.promotion, pg_control_system
---   Writes   arvo.origin
---   Locks    nothing
---   Raises   RV902  this cluster has not reached the stored numbers
+--   Reads    as arvo.whereabouts and arvo.numbers_end
+--   Writes   arvo.origin, arvo.operation
+--   Locks    arvo.origin, against rebase and other acceptances
+--   Raises   RV005  the transaction is not READ COMMITTED
+--            RV902  this cluster, or its oldest open transaction, has not reached the stored numbers
 DECLARE
-    v_here bigint := (SELECT control.system_identifier FROM pg_control_system() AS control);
-    v_home bigint;
-    v_reached xid8;
+    v_whereabouts text;
 BEGIN
-    SELECT origin.system_identifier INTO v_home
-    FROM arvo.origin
-    ORDER BY origin.number DESC
-    LIMIT 1;
-    IF v_home = v_here THEN
+    PERFORM arvo.require_read_committed('accept_cluster');
+    LOCK TABLE arvo.origin IN SHARE ROW EXCLUSIVE MODE;
+    v_whereabouts := arvo.whereabouts();
+    IF v_whereabouts = 'home' THEN
         RETURN false;
-    END IF;
-    SELECT max(known.xmax::text::bigint)::text::xid8 INTO v_reached
-    FROM (
-        SELECT pg_snapshot_xmax(head.snapshot) AS xmax
-        FROM arvo.lane
-        CROSS JOIN LATERAL (
-            SELECT newest.snapshot
-            FROM arvo.lease AS newest
-            WHERE newest.lane = lane.lane
-            ORDER BY newest.number DESC
-            LIMIT 1
-        ) AS head
-        UNION ALL
-        SELECT pg_snapshot_xmax(promotion.snapshot) FROM arvo.promotion
-    ) AS known;
-    IF pg_snapshot_xmax(pg_current_snapshot()) < v_reached THEN
+    ELSIF v_whereabouts = 'foreign' THEN
         RAISE EXCEPTION 'transaction numbers are of another cluster'
         USING ERRCODE = 'RV902',
-              DETAIL = format('The rooms were read up to transaction %s; this cluster is at %s.',
-                              v_reached, pg_snapshot_xmax(pg_current_snapshot())),
-              HINT = 'This is a restored dump, not an upgraded cluster.';
+              DETAIL = format(
+                  'The stored numbers go up to %s; this cluster''s oldest open transaction is %s.',
+                  arvo.numbers_end(), pg_snapshot_xmin(pg_current_snapshot())
+              ),
+              HINT = 'This is a restored dump, not an upgraded cluster: call rebase().';
     END IF;
-    INSERT INTO arvo.origin (system_identifier) VALUES (v_here);
+    INSERT INTO arvo.origin (system_identifier, relation)
+    SELECT control.system_identifier, 'arvo.origin'::regclass::oid
+    FROM pg_control_system() AS control;
+    PERFORM arvo.note_operation('accept_cluster', NULL, '{}', 0);
     RETURN true;
 END;
 $accept_cluster$;

@@ -97,7 +97,7 @@ BEGIN
             WHERE asked.name LIKE '%*' AND starts_with(queue.name, left(asked.name, -1))
             AND queue.paused_at IS NULL
         ) AS named
-        INNER JOIN arvo.lane ON lane.queue = named.queue
+        INNER JOIN arvo.lane ON lane.queue = named.queue AND NOT lane.retired
         ORDER BY
             (asked.position + v_start) % cardinality(p_queues),
             lane.priority DESC,

@@ -49,6 +49,7 @@ AS $register_queue$
 --   Locks    as arvo.hold_queue when there are new rules; arvo.queue row
 --   Raises   RV002  an option is not valid
 --            RV005  there are new rules, and the transaction is not READ COMMITTED
+--            RV902  there are, and the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
     v_known boolean;
@@ -110,6 +111,7 @@ BEGIN
     SELECT queue.* INTO STRICT v_before FROM arvo.queue WHERE queue.name = p_queue;
     IF arvo.has_new_rules(v_before, arvo.with_options(v_before, v_asked, p_reset)) THEN
         PERFORM arvo.require_read_committed('register_queue');
+        PERFORM arvo.require_home();
         PERFORM arvo.hold_queue(v_before.queue);
     END IF;
     SELECT queue.* INTO STRICT v_before

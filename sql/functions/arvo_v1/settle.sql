@@ -42,6 +42,7 @@ AS $settle$
 --            arvo.append
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  p_results is not an array, or has more than 10000 items
+--            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
     v_items arvo.result[];
@@ -54,6 +55,7 @@ DECLARE
     v_later integer;
 BEGIN
     PERFORM arvo.require_read_committed('settle');
+    PERFORM arvo.require_home();
     IF p_results IS NULL OR jsonb_typeof(p_results) <> 'array' THEN
         RAISE EXCEPTION 'argument is not valid'
         USING ERRCODE = 'RV006',

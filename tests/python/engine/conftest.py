@@ -37,7 +37,7 @@ class Actor:
         self.ask("SELECT set_config('arvo.frozen_clock', %s, false)", moment)
 
     def register(self, queue: str = "q", **options: Any) -> None:
-        """Register a queue; the same id again is another event, unless the options say otherwise."""
+        """Register a queue; the same id again is another event unless the options deny it."""
         options.setdefault("deduplicate_for", "0")
         named = "".join(f", p_{name} => %s" for name in options)
         self.ask(f"SELECT arvo_v1.register_queue(%s{named})", queue, *options.values())

@@ -548,8 +548,8 @@ TRAPS = {
             Mutant(
                 "expiry does not try the lease's lock",
                 "arvo.sweep",
-                "IF NOT pg_try_advisory_xact_lock(arvo.lease_key(v_lease.token)) THEN",
-                "IF false THEN",
+                "AND NOT pg_try_advisory_xact_lock(arvo.lease_key(v_lease.token)) THEN",
+                "AND false THEN",
             ),
             Mutant(
                 "a lease in somebody's hands is passed for good",

@@ -1,4 +1,4 @@
--- arvo.sweep(head, most): contract, stories.
+-- arvo.sweep(head, most, all): contract, stories.
 BEGIN;
 SELECT plan(24);
 \ir ../given.psql
@@ -6,7 +6,7 @@ SELECT plan(24);
 -- contract --------------------------------------------------------------------------------------
 
 SELECT * FROM pg_temp.contract(
-    'arvo.sweep(arvo.lease,integer)',
+    'arvo.sweep(arvo.lease,integer,boolean)',
     'bigint', 'plpgsql', 'volatile', false,
     'nobody'
 );

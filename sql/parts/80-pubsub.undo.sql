@@ -1,0 +1,2 @@
+DROP TYPE arvo_v1.subscription;
+DROP TABLE arvo.subscription;
