@@ -29,10 +29,6 @@ BEGIN
     FROM arvo.lane
     INNER JOIN arvo.queue ON queue.queue = lane.queue
     WHERE lane.lane = p_lane;
-    IF v_queue.gated THEN
-        RETURN;
-    END IF;
-
     -- Asked again under the lock: its rules may have changed since.
     IF v_queue.gated OR v_queue.paused_at IS NOT NULL THEN
         RETURN;

@@ -49,7 +49,8 @@ AS $register_queue$
 --   Locks    as arvo.hold_queue when there are new rules; arvo.queue row
 --   Raises   RV002  an option is not valid
 --            RV005  there are new rules, and the transaction is not READ COMMITTED
---            RV902  there are, and the stored transaction numbers are of another cluster
+--            RV101  somebody else has changed the rules at this moment
+--            RV902  there are new rules, and the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
     v_known boolean;
@@ -58,6 +59,7 @@ DECLARE
     v_after arvo.queue;
     v_fault text;
     v_change text;
+    v_held boolean;
 BEGIN
     v_asked := jsonb_strip_nulls(jsonb_build_object(
         'stateful', p_stateful, 'priority', p_priority, 'retry_limit', p_retry_limit,
@@ -109,7 +111,8 @@ BEGIN
     END IF;
 
     SELECT queue.* INTO STRICT v_before FROM arvo.queue WHERE queue.name = p_queue;
-    IF arvo.has_new_rules(v_before, arvo.with_options(v_before, v_asked, p_reset)) THEN
+    v_held := arvo.has_new_rules(v_before, arvo.with_options(v_before, v_asked, p_reset));
+    IF v_held THEN
         PERFORM arvo.require_read_committed('register_queue');
         PERFORM arvo.require_home();
         PERFORM arvo.hold_queue(v_before.queue);
@@ -119,6 +122,13 @@ BEGIN
     WHERE queue.name = p_queue
     FOR NO KEY UPDATE;
     v_after := arvo.with_options(v_before, v_asked, p_reset);
+    IF NOT v_held AND arvo.has_new_rules(v_before, v_after) THEN
+        RAISE EXCEPTION 'version mismatch: the queue has other rules now'
+        USING ERRCODE = 'RV101',
+              COLUMN = 'policy',
+              DETAIL = format('queue %s', left(to_json(p_queue)::text, 80)),
+              HINT = 'Somebody registered it at the same moment: register it again.';
+    END IF;
 
     UPDATE arvo.queue
     SET registered = true,
