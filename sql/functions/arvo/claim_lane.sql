@@ -29,6 +29,11 @@ BEGIN
     INNER JOIN arvo.queue ON queue.queue = lane.queue
     WHERE lane.lane = p_lane;
 
+    -- Asked again under the lock: its rules may have changed since.
+    IF v_queue.gated OR v_queue.paused_at IS NOT NULL THEN
+        RETURN;
+    END IF;
+
     -- Once, unless everything that was leased turns out to be withdrawn.
     LOOP
         v_head := arvo.head_of(p_lane);

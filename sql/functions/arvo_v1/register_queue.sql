@@ -46,7 +46,7 @@ AS $register_queue$
 --
 --   Reads    arvo.clock
 --   Writes   arvo.queue, arvo.lane, arvo.registration; as arvo.rebuild_turns
---   Locks    all lanes of the queue, in order, when there are new rules; arvo.queue row
+--   Locks    all lanes of the queue, in order, when a rule is named; arvo.queue row
 --   Raises   RV002  an option is not valid
 --            RV005  there are new rules, and the transaction is not READ COMMITTED
 --            RV902  there are, and the stored transaction numbers are of another cluster
@@ -58,6 +58,7 @@ DECLARE
     v_after arvo.queue;
     v_fault text;
     v_change text;
+    v_rules text[] := '{policy,key_from,max_active,key_max_active,rate_limit,key_rate_limit}'::text[];
 BEGIN
     v_asked := jsonb_strip_nulls(jsonb_build_object(
         'stateful', p_stateful, 'priority', p_priority, 'retry_limit', p_retry_limit,
@@ -109,9 +110,12 @@ BEGIN
     END IF;
 
     SELECT queue.* INTO STRICT v_before FROM arvo.queue WHERE queue.name = p_queue;
+    -- Whoever names a rule takes the lanes, new or not: another one may be changing it meanwhile.
     IF arvo.has_new_rules(v_before, arvo.with_options(v_before, v_asked, p_reset)) THEN
         PERFORM arvo.require_read_committed('register_queue');
         PERFORM arvo.require_home();
+    END IF;
+    IF (v_asked ?| v_rules) OR p_reset && v_rules OR (p_stateful AND NOT v_before.registered) THEN
         PERFORM pg_advisory_xact_lock(hashtext('arvo'), held.lane)
         FROM (
             SELECT lane.lane
