@@ -362,3 +362,61 @@ async def test_another_process_with_other_options_is_told_that_it_changes_them(
         NEXT,
     )
     assert asked_for == [("w1", "1"), ("w2", "2")]
+
+
+async def test_recreating_a_queue_leaves_alone_what_runs(
+    broker, event, recorder, until, story, ask, worker_options
+):
+    gate, answers = asyncio.Event(), []
+
+    async def wait(asked):
+        await gate.wait()
+        return [event(CLIENT, subject=asked.subject, number=asked.data["number"])]
+
+    handler = recorder(TASK, wait)
+    await broker.register(handler, worker_options(concurrency=1))
+    await broker.on_workflow_complete(source=CLIENT, listener=answers.append)
+    running, waiting = event(TASK, number=1), event(TASK, number=2)
+    await broker.dispatch(running)
+    await until(lambda: handler.seen)
+    await broker.dispatch(waiting)
+    async with broker.connection() as contract:
+        removed = {
+            row.place: (row.removed, row.kept) for row in await contract.recreate_queue(TASK)
+        }
+    assert (removed["queued"], removed["leased"]) == ((1, 0), (0, 1))
+    later = event(TASK, number=3)
+    await broker.dispatch(later)
+    gate.set()
+    await until(lambda: len(answers) == 2 and idle(ask))
+    assert [found.data["number"] for found in answers] == [1, 3]
+    assert handler.seen == [running, later]
+    assert story(running) == [(TASK, 1, "completed")]
+    assert [step[2] for step in story(waiting)] == ["cancelled"]
+
+
+async def test_an_operator_who_cancels_what_runs_stops_its_handler(
+    broker_on, event, recorder, until, ask, story
+):
+    broker, cancelled, answers = await broker_on(lease_seconds=1), [], []
+
+    async def wait(asked):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(asked.id)
+        return [event(CLIENT)]  # in vain
+
+    handler = recorder(TASK, wait)
+    await broker.register(handler)
+    await broker.on_workflow_complete(source=CLIENT, listener=answers.append)
+    asked = event(TASK)
+    answer = await broker.dispatch(asked)
+    await until(lambda: handler.seen)
+    async with broker.connection() as contract:
+        (done,) = await contract.cancel([answer.delivery], include_running=True, reason="x")
+    assert done.done == "cancelled"
+    await until(lambda: cancelled)
+    await until(lambda: idle(ask))
+    assert story(asked) == [(TASK, 1, "cancelled")]
+    assert answers == []
