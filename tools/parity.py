@@ -59,7 +59,8 @@ class Row:
     @property
     def references(self) -> list[str]:
         """The tests that it names."""
-        return _REFERENCE.findall(self.cells[-1]) if self.cells else []
+        last = self.cells[-1].replace("\\|", "|") if self.cells else ""
+        return _REFERENCE.findall(last)
 
 
 def read_rows(text: str) -> list[Row]:

@@ -21,7 +21,7 @@ GOOD = """
 
 | of | not there | why | shown by |
 |---|---|---|---|
-| of 1 | c | no need | `sql/arvo/f.sql` |
+| of 1 | c | no need | `sql/arvo/f.sql` `sql/arvo/f.sql: a \\| b` |
 """
 
 
@@ -37,7 +37,10 @@ def tests(tmp_path):
             "def helper():\n    def test_inside(): ...\n\n"
             "class TestB:\n    def test_two(self): ...\n"
         ),
-        "sql/arvo/f.sql": "SELECT plan(1);\nSELECT ok(true, 'it''s one');\nSELECT * FROM finish();",
+        "sql/arvo/f.sql": (
+            "SELECT plan(2);\nSELECT ok(true, 'it''s one');\nSELECT ok(true, 'a | b');\n"
+            "SELECT * FROM finish();"
+        ),
         "sql/given.psql": "-- nothing\n",
         "sql/stage.sql": "SELECT 1;\n",
         "sql/isolation/specs/s.spec": "session a\nstep b { SELECT 1; }\n\npermutation b\n",
@@ -71,7 +74,7 @@ def test_a_good_table_has_no_faults(tests):
         ("| so |", "| |", "1, line 4: has an empty cell"),
         ("| bad |", "| bad | worse |", "W-B1, line 8: has 5 cells, not 4"),
         ("| match, beat |", "| better |", "1, line 4: its target is 'better', not one of:"),
-        ("`sql/arvo/f.sql` |", "a test |", "of 1, line 12: names no test"),
+        ("`sql/arvo/f.sql` `sql/arvo/f.sql: a \\| b`", "a test", "of 1, line 12: names no test"),
         ("`sql/isolation/specs/s.spec`", TWO, "W-B1, line 8: names a test twice"),
     ],
 )  # fmt: skip
