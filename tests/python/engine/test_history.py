@@ -42,7 +42,7 @@ class House:
         return {
             task: touched
             for task, touched in self.actor.ask("SELECT task, touched FROM arvo_v1.maintain()")
-            if touched != 0
+            if touched != 0 and task != "tallied"
         }
 
     def work(self, queue: str, outcome: str = "completed", **more: Any) -> list[str]:

@@ -95,6 +95,7 @@ def test_what_the_report_says_of_a_healthy_database(dsn, schema, healthy):
         "pending": [],
         "functions": 2,
         "findings": [],
+        "warnings": [],
     }
 
 

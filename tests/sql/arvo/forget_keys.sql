@@ -18,8 +18,7 @@ CREATE FUNCTION pg_temp.arriving(VARIADIC p_given text[]) RETURNS arvo.arrival[]
 LANGUAGE sql AS $$
     SELECT array_agg((
         given.ordinal::integer, pg_temp.event(given.words[1], given.words[2]), named.queue, named.name, true, arvo.lane_for(named.name),
-        nullif(given.words[3], '')::bigint, coalesce(given.words[4]::interval, '0'), nextval('arvo.delivery_number'), NULL, NULL,
-        given.ordinal::integer, NULL
+        nullif(given.words[3], '')::bigint, coalesce(given.words[4]::interval, '0'), nextval('arvo.delivery_number'), NULL, NULL, NULL, NULL
     )::arvo.arrival ORDER BY given.ordinal)
     FROM (SELECT string_to_array(item, ' ') AS words, ordinal FROM unnest(p_given) WITH ORDINALITY AS i (item, ordinal)) AS given
     INNER JOIN arvo.queue AS named ON named.name = given.words[2]
@@ -52,7 +51,7 @@ CREATE FUNCTION pg_temp.forget(p_outcome text, VARIADIC p_ordinals integer[]) RE
 LANGUAGE sql AS $$
     SELECT arvo.forget_keys(array_agg((
         ordinal, event, queue, name, registered, lane, key, after, delivery,
-        CASE WHEN ordinal = ANY (p_ordinals) THEN p_outcome ELSE outcome END, first_delivery
+        CASE WHEN ordinal = ANY (p_ordinals) THEN p_outcome ELSE outcome END, first_delivery, given, origin
     )::arvo.arrival ORDER BY ordinal))
     FROM arrived
 $$;

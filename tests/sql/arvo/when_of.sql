@@ -8,8 +8,7 @@ SELECT plan(36);
 SELECT * FROM pg_temp.contract(
     'arvo.when_of(jsonb)',
     'interval', 'plpgsql', 'stable', false,
-    'nobody',
-    ARRAY['search_path=pg_catalog, pg_temp']
+    'nobody'
 );
 
 -- stories ---------------------------------------------------------------------------------------

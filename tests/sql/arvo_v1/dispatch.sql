@@ -64,7 +64,7 @@ SELECT is(:'outcome'::text, 'queued', 'a client may dispatch, though it may not 
 
 -- stories: the same event again, options of one dispatch
 
-SET LOCAL arvo.frozen_clock = '2030-01-02T00:00:00Z';
+SET arvo.frozen_clock = '2030-01-02T00:00:00Z';
 DO $$ BEGIN
     PERFORM arvo_v1.register_queue('com.test.once', p_deduplicate_for => '1 hour'),
             arvo_v1.register_queue('com.test.short', p_policy => 'short', p_key_from => 'data.customer'),
@@ -86,9 +86,9 @@ SELECT is(
 );
 SELECT is(pg_temp.send('x1', 'com.test.once', NULL, '{"source": "com.test.other"}'), 'queued', 'the same id from another source is another event');
 SELECT is(pg_temp.send('x1', 'com.test.sink'), 'queued', 'as is one to another queue');
-SET LOCAL arvo.frozen_clock = '2030-01-02T00:59:59.999999Z';
+SET arvo.frozen_clock = '2030-01-02T00:59:59.999999Z';
 SELECT is(pg_temp.send('x1', 'com.test.once'), 'duplicate', 'up to the end of the window');
-SET LOCAL arvo.frozen_clock = '2030-01-02T01:00:00Z';
+SET arvo.frozen_clock = '2030-01-02T01:00:00Z';
 SELECT is(pg_temp.send('x1', 'com.test.once'), 'queued', 'then it is new');
 SELECT is(pg_temp.send('s1', 'com.test.short', NULL, '{"data": {"customer": "a"}}'), 'queued', 'short: the first of a key');
 SELECT is(pg_temp.send('s2', 'com.test.short', NULL, '{"data": {"customer": "a"}}'), 'throttled of s1', 'the second finds the first in the way');
