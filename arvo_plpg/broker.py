@@ -25,6 +25,7 @@ from arvo_plpg.errors import (
 from arvo_plpg.event import ArvoEvent
 from arvo_plpg.options import DispatchOptions, HandlerOptions, StartAfter
 from arvo_plpg.runtime.connect import Pool, lend, open_pool, shake_hands
+from arvo_plpg.runtime.ending import end
 from arvo_plpg.runtime.route import DOMAINS, UNROUTABLE, handler_route, listener_route
 from arvo_plpg.runtime.worker import Worker
 
@@ -133,9 +134,7 @@ class PostgresEventBroker:
         if self._pool is None:
             return
         if self._maintenance is not None:
-            self._maintenance.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._maintenance
+            await end(self._maintenance)
         try:
             await self._worker.stop(timeout)
             await self._check_out()

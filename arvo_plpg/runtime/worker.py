@@ -30,6 +30,7 @@ from arvo_plpg.options import HandlerOptions
 from arvo_plpg.runtime.backoff import Backoff
 from arvo_plpg.runtime.connect import connection_parameters, is_lost
 from arvo_plpg.runtime.delivery import Delivery
+from arvo_plpg.runtime.ending import end
 from arvo_plpg.runtime.heartbeat import Heartbeat
 from arvo_plpg.runtime.line import Line
 from arvo_plpg.runtime.route import Route
@@ -154,10 +155,7 @@ class Worker:
             await asyncio.wait([loop_task], timeout=_SETTLE_SECONDS)
         finally:
             self._loop_task = None
-            if not loop_task.done():
-                loop_task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await loop_task
+            await end(loop_task)
             for line in list(self._lines):
                 self._abandon(line, None)
             if unsettled := len(self._reports) + len(self._sent) + len(self._postponed):
@@ -204,9 +202,7 @@ class Worker:
                     self._report_trouble(error)
                     await asyncio.sleep(min(backoff.next(), 0.5 if self._stopping else 60))
         finally:
-            wakeup.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await wakeup
+            await end(wakeup)
             await asyncio.to_thread(heartbeat.stop)
 
     def _report_trouble(self, error: Exception) -> None:
