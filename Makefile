@@ -52,10 +52,11 @@ demo: $(LIGHT) ## Run a workflow on an embedded PostgreSQL
 
 test: lint types seals test-sql test-sql-15 test-isolation plcheck test-python ## Run all tests
 
-lint: $(DEV) ## Check style, format, and that the synchronous twins are current
+lint: $(DEV) ## Check style, format, synchronous twins, and that docs/parity.md names tests that exist
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/unasync.py --check
+	$(BIN)/python tools/parity.py check
 
 types: $(DEV) ## Check types
 	$(BIN)/mypy

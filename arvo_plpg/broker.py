@@ -319,12 +319,14 @@ class PostgresEventBroker:
         if route.queue in self._worker.routes:
             self._worker.add(route)  # which refuses it
         async with self._connection() as connection:
-            await Broker(connection, schema=self._schema).register_queue(
+            queue = await Broker(connection, schema=self._schema).register_queue(
                 route.queue,
                 stateful=route.stateful,
                 worker=self._worker.name,
                 **route.options.registration(),
             )
+        if queue.change != "unchanged":
+            self._worker.logger.info("queue %a: %s", queue.queue, queue.change)
         self._worker.add(route, registered=True)
 
     async def _keep_house(self) -> None:
