@@ -6,15 +6,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEV := $(VENV)/.installed-dev
 LIGHT := $(VENV)/.installed-embedded
+BENCH := $(VENV)/.installed-bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS ?= 2
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help venv demo test test-sql test-sql-15 test-isolation test-python test-ladder plcheck \
-	lint types seals sync migrate rollback functions migration doctor format dist clean
+	lint types seals sync migrate rollback functions migration doctor format dist clean \
+	bench bench-full bench-draw bench-plans
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +81,25 @@ test-python: $(DEV) ## Run pytest; more arguments: make test-python PYTEST_ARGS=
 
 test-ladder: $(DEV) ## Climb all migrations up, down and up again
 	$(BIN)/pytest -k ladder $(PYTEST_ARGS)
+
+# --- measure it
+
+$(BENCH): pyproject.toml | $(BIN)/python
+	@echo 'make: installing the package for the benchmark'
+	@$(PIP) install -e '.[bench]'
+	@touch $(LIGHT) $(BENCH)
+
+bench: $(BENCH) ## Measure ours and its peers, quickly; more arguments: make bench BENCH_ARGS='--only drain'
+	@$(BIN)/python -m bench run --mode quick $(BENCH_ARGS)
+
+bench-full: $(BENCH) ## The same, for hours: every steady state outlasts a lease
+	@$(BIN)/python -m bench run --mode full $(BENCH_ARGS)
+
+bench-draw: $(BENCH) ## Draw tables and charts again from what was recorded last
+	@$(BIN)/python -m bench draw $(BENCH_ARGS)
+
+bench-plans: $(BENCH) ## Show the buffers of each call of the contract: make bench-plans BENCH_ARGS='--sizes 0 1000000'
+	@$(BIN)/python -m bench plans $(BENCH_ARGS)
 
 # --- change it
 

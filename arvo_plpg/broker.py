@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import os
 import random
+import socket
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
@@ -32,7 +36,9 @@ if TYPE_CHECKING:
     from arvo_plpg.rows import Dispatched, QueueStats
     from arvo_plpg.runtime.route import Listener, Route
 
-_MAINTENANCE_SECONDS = 30.0
+_PRESENCE_SECONDS = 10.0
+_BEATS_TO_MAINTAIN = 3
+_CHECK_OUT_SECONDS = 2.0
 _SHORTEST_LEASE = 1.0
 _LONGEST_LEASE = 300.0  # what claim and extend allow
 
@@ -115,7 +121,7 @@ class PostgresEventBroker:
         await shake_hands(self._dsn, self._schema)
         self._pool = await open_pool(self._dsn, self._schema, self._pool_size)
         await self._worker.start()
-        self._maintenance = asyncio.create_task(self._maintain(), name="arvo-maintenance")
+        self._maintenance = asyncio.create_task(self._keep_house(), name="arvo-maintenance")
 
     async def stop(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - the seed's name
         """Stop claiming, let running handlers finish, settle, and disconnect.
@@ -132,6 +138,7 @@ class PostgresEventBroker:
                 await self._maintenance
         try:
             await self._worker.stop(timeout)
+            await self._check_out()
         finally:
             pool, self._pool = self._pool, None
             await pool.close()
@@ -321,14 +328,30 @@ class PostgresEventBroker:
             )
         self._worker.add(route, registered=True)
 
-    async def _maintain(self) -> None:
-        while True:
-            await asyncio.sleep(_MAINTENANCE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+    async def _keep_house(self) -> None:
+        """Say that this process is there, and do what no claim does on its own, in a rhythm."""
+        for beat in itertools.count():
             try:
                 async with self._connection() as connection:
-                    await Broker(connection, schema=self._schema).maintain()
+                    contract = Broker(connection, schema=self._schema)
+                    await contract.check_in(
+                        self._worker.name,
+                        sorted(self._worker.routes)[:1000],
+                        rhythm=timedelta(seconds=_PRESENCE_SECONDS),
+                        details={"host": socket.gethostname(), "pid": os.getpid()},
+                    )
+                    if beat % _BEATS_TO_MAINTAIN == 1:
+                        await contract.maintain()
             except (psycopg.Error, ArvoError, OSError) as error:
                 self._worker.logger.warning("maintenance failed: %s", type(error).__name__)
+            await asyncio.sleep(_PRESENCE_SECONDS * random.uniform(0.6, 1.0))  # noqa: S311
+
+    async def _check_out(self) -> None:
+        try:
+            async with asyncio.timeout(_CHECK_OUT_SECONDS), self._connection() as connection:
+                await Broker(connection, schema=self._schema).check_out(self._worker.name)
+        except (psycopg.Error, ArvoError, OSError) as error:
+            self._worker.logger.info("not checked out: %s", type(error).__name__)
 
 
 def _checked_options(options: HandlerOptions | None) -> HandlerOptions:

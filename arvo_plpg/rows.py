@@ -182,7 +182,11 @@ class Kin:
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """Live numbers of one queue."""
+    """Live numbers of one queue.
+
+    Counts are exact unless ``exact`` is false: then more than 10,000 dead letters or withdrawn
+    deliveries are there. Rates and times rest on the newest claims of the last five minutes.
+    """
 
     name: str
     registered: bool
@@ -200,6 +204,22 @@ class QueueStats:
     oldest_queued_at: datetime | None
     created_on: datetime
     updated_on: datetime
+    policy: str
+    retention: timedelta
+    delete_after: timedelta
+    waiting_count: int
+    total_count: int
+    exact: bool
+    singletons_active: int | None
+    paused_at: datetime | None
+    draining: bool
+    oldest_queued_age: timedelta | None
+    completed_per_minute: float
+    failed_per_minute: float
+    wait_mean: timedelta | None
+    wait_p95: timedelta | None
+    run_mean: timedelta | None
+    run_p95: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +288,7 @@ class Discarded:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One delivery in the story of a workflow."""
+    """One delivery in the story of a workflow, or an event of it that a policy did not let in."""
 
     subject: str
     event_id: str
@@ -276,7 +296,7 @@ class Step:
     event_type: str
     source: str
     queue: str
-    delivery: int
+    delivery: int | None
     attempt: int
     outcome: str
     accepted_at: datetime
@@ -285,13 +305,101 @@ class Step:
     run_time: timedelta | None
     worker: str | None
     error: dict[str, Any] | None
+    parent_subject: str | None
+    depth: int
+    due_at: datetime | None
+    wait_time: timedelta | None
+    cause: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One reason why a delivery does not run now, or what became of it."""
+
+    delivery: int
+    event_id: str | None
+    queue: str | None
+    place: str
+    reason: str
+    detail: str
+    until: datetime | None
+    remedy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Vital:
+    """What ``health`` found about one topic; ``level`` is ok, notice or warning."""
+
+    topic: str
+    level: Literal["ok", "notice", "warning"]
+    value: str | None
+    detail: str
+    remedy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A process that has checked in; ``alive`` while it was seen within three of its rhythms."""
+
+    worker: str
+    alive: bool
+    queues: list[str]
+    details: dict[str, Any]
+    started_at: datetime
+    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """What one task of maintenance did, in rows."""
+    """What one task of maintenance did, in rows; None when it failed."""
 
     task: str
+    touched: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """Whether a queue is claimed from, after a call that decides it."""
+
+    queue: str
+    change: str
+    paused_at: datetime | None
+    paused_by: str | None
+    draining: bool
+    waiting: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a call removed from one place of a queue; ``kept`` is None when the limit left some."""
+
+    place: str
+    removed: int
+    kept: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """What an operator's call did to one delivery; ``done`` says what a dry run would do."""
+
+    delivery: int
+    event_id: str
+    queue: str
+    place: str
+    done: str
+    successor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of the audit of what operators do."""
+
+    number: int
+    at: datetime
+    by: str
+    verb: str
+    queue: str | None
+    details: dict[str, Any]
     touched: int
 
 

@@ -21,7 +21,7 @@ class Keeping:
         return accepted
 
     async def maintain(self) -> list[Maintained]:
-        """Promote, heal and sweep what claims do not reach."""
+        """Promote, heal, apply retention, sweep, and turn history; in a transaction of its own."""
         return await self._session.rows(Maintained, "maintain")
 
     async def rebase(self, *, dry_run: bool | None = None) -> Rebased:

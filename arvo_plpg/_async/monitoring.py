@@ -1,12 +1,16 @@
-"""Monitoring: what is going on: figures of queues, stories of workflows."""
+"""Monitoring: what is going on: figures of queues, stories of workflows, reasons, who is there."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from arvo_plpg.rows import QueueStats, Step
+from arvo_plpg.jsonb import as_jsonb
+from arvo_plpg.rows import Explanation, Presence, QueueStats, Step, Vital
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
     from arvo_plpg._async.session import Session
 
 
@@ -22,3 +26,38 @@ class Monitoring:
     async def trace(self, subject: str | None = None, *, event_id: str | None = None) -> list[Step]:
         """Every delivery of every event of a workflow's tree."""
         return await self._session.rows(Step, "trace", subject=subject, event_id=event_id)
+
+    async def explain_delivery(self, delivery: int) -> list[Explanation]:
+        """Every reason why a delivery does not run now, or what became of it."""
+        return await self._session.rows(Explanation, "explain_delivery", delivery=delivery)
+
+    async def health(self) -> list[Vital]:
+        """What an operator should know, topic by topic: ok, notice or warning."""
+        return await self._session.rows(Vital, "health")
+
+    async def workers(self) -> list[Presence]:
+        """The processes that have checked in, and whether they are alive."""
+        return await self._session.rows(Presence, "workers")
+
+    async def check_in(
+        self,
+        worker: str,
+        queues: Sequence[str],
+        *,
+        rhythm: timedelta | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Say that a worker is there, once a rhythm; true when it was known to be."""
+        known: bool = await self._session.scalar(
+            "check_in",
+            worker=worker,
+            queues=list(queues),
+            rhythm=rhythm,
+            details=None if details is None else as_jsonb(dict(details)),
+        )
+        return known
+
+    async def check_out(self, worker: str) -> bool:
+        """Say that a worker is leaving; true when it was known."""
+        known: bool = await self._session.scalar("check_out", worker=worker)
+        return known

@@ -22,7 +22,7 @@ class Keeping:
         return accepted
 
     def maintain(self) -> list[Maintained]:
-        """Promote, heal and sweep what claims do not reach."""
+        """Promote, heal, apply retention, sweep, and turn history; in a transaction of its own."""
         return self._session.rows(Maintained, "maintain")
 
     def rebase(self, *, dry_run: bool | None = None) -> Rebased:

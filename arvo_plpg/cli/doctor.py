@@ -21,7 +21,8 @@ def add(subcommands: Subcommands) -> None:
         "doctor",
         help="prove that a database is what its migrations made it",
         description="Compare functions, owners and privileges with the sealed migrations that "
-        "this database has applied. Read-only. Exits with 1 if anything differs.",
+        "this database has applied, then ask health() for warnings. Read-only. Exits with 1 if "
+        "anything differs.",
     )
     add_database(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -36,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for finding in report.findings:
             sys.stdout.write(f"{finding}\n")
+        for warning in report.warnings:
+            sys.stdout.write(f"warning: {warning}\n")
         for name in report.pending:
             sys.stdout.write(f"pending: {name}\n")
         state = "healthy" if report.healthy else f"{len(report.findings)} differences"

@@ -7,8 +7,10 @@ newest files: a database that waits for its ``after`` step is healthy). Found is
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
 
 from arvo_plpg.errors import SchemaMissing
 from arvo_plpg.schema.blocks import fold
@@ -61,6 +63,8 @@ class Report:
         pending: Ids of migrations that this package ships and the database lacks; no fault.
         functions: How many functions were compared.
         findings: The differences; healthy when empty.
+        warnings: What ``health()`` warns of, such as processes that disagree on a queue; not a
+            difference. Asked only when nothing differs: nothing but our own code is run.
     """
 
     schema: str
@@ -69,6 +73,7 @@ class Report:
     pending: list[str] = field(default_factory=list)
     functions: int = 0
     findings: list[Finding] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def healthy(self) -> bool:
@@ -108,7 +113,11 @@ def doctor(dsn: str, *, schema: str = ORIGIN, sql_root: Path | None = None) -> R
                 detail=f"schema {schema} has no migrations applied",
                 hint="Run: arvo-plpg migrate",
             )
-        return _Examination(conn, ledger, migrations).report()
+        examination = _Examination(conn, ledger, migrations)
+        report = examination.report()
+        if report.healthy and examination.tells_health:
+            report = replace(report, warnings=_warnings(conn, ledger.names))
+        return report
 
 
 class _Examination:
@@ -132,6 +141,11 @@ class _Examination:
         self.owner = self.names.owner
         if not self.names.roles:
             self.owner = next(o.owner for o in self.owned if o.object == self.names.schema)
+
+    @property
+    def tells_health(self) -> bool:
+        """Whether the migrations that the database has applied bring ``health()``."""
+        return f"{self.names.contract(1)}.health" in self.expected
 
     def report(self) -> Report:
         findings = [*self.functions(), *self.privileges(), *self.marks()]
@@ -249,6 +263,16 @@ class _Examination:
         for name in sorted(applied ^ self.ledger.marked):
             where = "revision" if name in applied else "yoyo's marks"
             yield Finding(name, "ledger", f"only in {where}; run migrate")
+
+
+def _warnings(conn: psycopg.Connection[Any], names: Names) -> list[str]:
+    """Return what the installation's ``health()`` warns of."""
+    told = conn.execute(
+        sql.SQL("SELECT topic, detail, remedy FROM {}.health() WHERE level = 'warning'").format(
+            sql.Identifier(names.contract(1))
+        )
+    ).fetchall()
+    return [" ".join(filter(None, (f"{topic}:", *rest))) for topic, *rest in told]
 
 
 def _doors(texts: list[str]) -> set[tuple[str, str]]:

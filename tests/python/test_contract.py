@@ -44,6 +44,7 @@ JSON_PARAMETERS = {
     "events": Sequence[arvo_plpg.ArvoEvent],
     "results": Sequence[Mapping[str, Any]],
     "data": Mapping[str, Any],
+    "details": Mapping[str, Any],
     "edit": Mapping[str, Any],
     "options": Mapping[str, Any],
     "error_rules": Mapping[str, Any],
@@ -51,8 +52,10 @@ JSON_PARAMETERS = {
 TEMPLATES = {"schedule"}  # functions whose event is not whole yet: a mapping
 ATTRIBUTES = {
     "text": str,
+    "text[]": list[str],
     "integer": int,
     "bigint": int,
+    "double precision": float,
     "boolean": bool,
     "interval": timedelta,
     "timestamp with time zone": datetime,

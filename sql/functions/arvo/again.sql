@@ -11,10 +11,11 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $again$
 -- Appends a new delivery of p_entry's event to the same lane: at once, or deferred by p_after. The
--- event itself is not written again; the new row says where it stands. Returns the new delivery.
+-- event itself is not written again, unless it stands in an older generation; the new row says where
+-- it stands. Returns the new delivery.
 -- A dead letter that is being consumed from its dead-letter queue follows its delivery.
 --
---   Reads    arvo.clock, arvo.slot, arvo.lane, arvo.queue
+--   Reads    arvo.clock, arvo.slot, arvo.lane, arvo.queue; as arvo.carried_body
 --   Writes   arvo.log or arvo.deferred; arvo.dead
 --   Locks    arvo.dead row, when the delivery is one of a dead-letter queue
 --   Raises   nothing
@@ -22,37 +23,44 @@ DECLARE
     v_now timestamptz := arvo.clock();
     v_delivery bigint := nextval('arvo.delivery_number'::regclass);
     v_at_once boolean := coalesce(p_after <= interval '0', true);
+    v_origin bigint := coalesce(p_entry.origin_delivery, p_entry.delivery);
+    v_lane integer := coalesce(p_entry.origin_lane, p_entry.lane);
+    v_xid xid8 := coalesce(p_entry.origin_xid, p_entry.xid);
+    v_cause jsonb := coalesce(p_cause, '{}'::jsonb)
+        || jsonb_build_object('first', arvo.first_of(p_entry));
 BEGIN
     IF v_at_once THEN
         INSERT INTO arvo.log (
             slot, lane, delivery, attempt, at, subject_key, event_key,
-            origin_delivery, origin_lane, origin_xid, cause, key, options
+            origin_delivery, origin_lane, origin_xid, event, cause, key, options
         )
-        VALUES (
+        SELECT
             arvo.slot(), p_entry.lane, v_delivery, p_attempt, v_now,
             p_entry.subject_key, p_entry.event_key,
-            coalesce(p_entry.origin_delivery, p_entry.delivery),
-            coalesce(p_entry.origin_lane, p_entry.lane),
-            coalesce(p_entry.origin_xid, p_entry.xid),
-            p_cause,
+            CASE WHEN carried.event IS NULL THEN v_origin END,
+            CASE WHEN carried.event IS NULL THEN v_lane END,
+            CASE WHEN carried.event IS NULL THEN v_xid END,
+            carried.event,
+            CASE WHEN carried.event IS NULL THEN p_cause ELSE v_cause END,
             p_entry.key,
             p_entry.options
-        );
+        FROM arvo.carried_body(v_origin, v_lane, v_xid) AS carried (event);
     ELSE
         INSERT INTO arvo.deferred (
             due, lane, delivery, attempt, at, subject_key, event_key,
-            origin_delivery, origin_lane, origin_xid, cause, key, options
+            origin_delivery, origin_lane, origin_xid, event, cause, key, options
         )
-        VALUES (
+        SELECT
             v_now + p_after, p_entry.lane, v_delivery, p_attempt, v_now,
             p_entry.subject_key, p_entry.event_key,
-            coalesce(p_entry.origin_delivery, p_entry.delivery),
-            coalesce(p_entry.origin_lane, p_entry.lane),
-            coalesce(p_entry.origin_xid, p_entry.xid),
-            p_cause,
+            CASE WHEN carried.event IS NULL THEN v_origin END,
+            CASE WHEN carried.event IS NULL THEN v_lane END,
+            CASE WHEN carried.event IS NULL THEN v_xid END,
+            carried.event,
+            CASE WHEN carried.event IS NULL THEN p_cause ELSE v_cause END,
             p_entry.key,
             p_entry.options
-        );
+        FROM arvo.carried_body(v_origin, v_lane, v_xid) AS carried (event);
     END IF;
 
     UPDATE arvo.dead

@@ -16,7 +16,7 @@ AS $bury$
 -- death, and goes on to the dead-letter queue of that queue, if it has one; through five at most, so
 -- that a ring of queues ends. Returns the number of the dead letter.
 --
---   Reads    arvo.clock, arvo.slot, arvo.log
+--   Reads    arvo.clock, arvo.slot, arvo.log; as arvo.carried_body
 --   Writes   arvo.dead, arvo.log; arvo.queue, arvo.lane when the dead-letter queue is missing
 --   Locks    as arvo.lane_for; arvo.dead row, when the delivery is one of a dead-letter queue
 --   Raises   nothing
@@ -62,13 +62,16 @@ BEGIN
     IF v_lane IS NOT NULL THEN
         INSERT INTO arvo.log (
             slot, lane, delivery, attempt, at, subject_key, event_key,
-            origin_delivery, origin_lane, origin_xid, cause
+            origin_delivery, origin_lane, origin_xid, event, cause
         )
-        VALUES (
+        SELECT
             arvo.slot(), v_lane, v_delivery, 1, v_now, p_entry.subject_key, p_entry.event_key,
-            coalesce(p_entry.origin_delivery, p_entry.delivery),
-            coalesce(p_entry.origin_lane, p_entry.lane),
-            coalesce(p_entry.origin_xid, p_entry.xid),
+            CASE WHEN carried.event IS NULL
+                THEN coalesce(p_entry.origin_delivery, p_entry.delivery)
+            END,
+            CASE WHEN carried.event IS NULL THEN coalesce(p_entry.origin_lane, p_entry.lane) END,
+            CASE WHEN carried.event IS NULL THEN coalesce(p_entry.origin_xid, p_entry.xid) END,
+            carried.event,
             jsonb_build_object(
                 'outcome', 'dead',
                 'dead', v_dead,
@@ -79,8 +82,15 @@ BEGIN
                 'error', p_error,
                 'redrives', v_redrives,
                 'hops', v_hops + 1
-            )
-        );
+            ) || CASE
+                WHEN carried.event IS NULL THEN '{}'::jsonb
+                ELSE jsonb_build_object('first', arvo.first_of(p_entry))
+            END
+        FROM arvo.carried_body(
+            coalesce(p_entry.origin_delivery, p_entry.delivery),
+            coalesce(p_entry.origin_lane, p_entry.lane),
+            coalesce(p_entry.origin_xid, p_entry.xid)
+        ) AS carried (event);
         PERFORM arvo.wake(ARRAY[p_queue.dead_letter]);
     END IF;
     RETURN v_dead;

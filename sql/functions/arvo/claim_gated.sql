@@ -14,7 +14,8 @@ AS $claim_gated$
 -- The caller holds the lane and p_home, the home lane of the queue, which guards all its
 -- keys. First the limits of the whole queue; then deliveries that have waited, in the claim of
 -- p_home, and new ones from the log, mixed so that neither starves: of several places a quarter is
--- left to new ones, a single place goes to either in turn. What may not run yet is parked.
+-- left to new ones, a single place goes to either by chance. What may not run yet is parked; a claim
+-- that finds nothing else parks up to 256 batches before it gives up.
 --
 --   Reads    arvo.lease, arvo.queue; as arvo.read_window, arvo.take_waiting and arvo.hand_out
 --   Writes   arvo.lease, arvo.closure; as arvo.heal, arvo.take_waiting, arvo.admit, arvo.put_turn,
@@ -46,6 +47,11 @@ BEGIN
     INNER JOIN arvo.queue ON queue.queue = lane.queue
     WHERE lane.lane = p_lane;
 
+    -- Asked again under the lock: its rules may have changed since.
+    IF NOT v_queue.gated OR v_queue.paused_at IS NOT NULL THEN
+        RETURN;
+    END IF;
+
     -- Once, unless everything that was leased turns out to be withdrawn or put off.
     LOOP
         v_head := arvo.head_of(p_lane);
@@ -67,11 +73,11 @@ BEGIN
             AND NOT pg_try_advisory_xact_lock(hashtext('arvo'), lane.lane)
         );
         v_share := CASE
-            WHEN v_room > 1 THEN v_room - v_room / 4 ELSE (v_head.number % 2)::integer
+            WHEN v_room > 1 THEN v_room - v_room / 4 ELSE (random() < 0.5)::integer
         END;
 
-        FOR v_round IN 1..8 LOOP
-            EXIT WHEN v_all.taken >= v_room;
+        FOR v_round IN 1..256 LOOP
+            EXIT WHEN v_all.taken >= v_room OR (v_round > 8 AND v_all.batch <> '{}');
             IF v_serving AND v_share > v_all.taken THEN
                 v_more := arvo.take_waiting(v_queue, v_all.ready_from, v_share - v_all.taken);
                 v_moved := v_moved OR v_more.ready_from > v_all.ready_from;

@@ -10,8 +10,9 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $claim_lane$
--- The caller holds the lane, and its queue is not gated. The newest lease row is the cursor; the row
--- that is written here is the next one. A claim that finds nothing writes nothing.
+-- The caller holds the lane. The newest lease row is the cursor; the row that is written here is the
+-- next one. A claim that finds nothing writes nothing; nor does one of a queue that has become gated
+-- since the caller looked.
 --
 --   Reads    arvo.lease, arvo.queue; as arvo.read_window and arvo.hand_out
 --   Writes   arvo.lease (one row); as arvo.heal, arvo.withdraw and arvo.free_places
@@ -28,6 +29,10 @@ BEGIN
     FROM arvo.lane
     INNER JOIN arvo.queue ON queue.queue = lane.queue
     WHERE lane.lane = p_lane;
+    -- Asked again under the lock: its rules may have changed since.
+    IF v_queue.gated OR v_queue.paused_at IS NOT NULL THEN
+        RETURN;
+    END IF;
 
     -- Once, unless everything that was leased turns out to be withdrawn.
     LOOP

@@ -103,7 +103,7 @@ BEGIN
         p_queue.policy = 'stately'
         AND arvo.take_place(
             p_queue.queue, 'retry', arvo.key_for(p_queue, v_entry),
-            coalesce(v_entry.origin_delivery, v_entry.delivery)
+            arvo.first_of(v_entry)
         ) IS NOT NULL
     ) THEN
         PERFORM arvo.bury(

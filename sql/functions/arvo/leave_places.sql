@@ -26,7 +26,7 @@ BEGIN
     END IF;
     SELECT
         array_agg(arvo.key_for(p_queue, found.entry)),
-        array_agg(coalesce((found.entry).origin_delivery, (found.entry).delivery))
+        array_agg(arvo.first_of(found.entry))
     INTO v_keys, v_firsts
     FROM unnest(p_deliveries) AS closed (delivery)
     CROSS JOIN LATERAL (

@@ -21,7 +21,7 @@ BEGIN
     END IF;
     SELECT
         array_agg(arvo.key_for(p_queue, entry)),
-        array_agg(coalesce(entry.origin_delivery, entry.delivery))
+        array_agg(arvo.first_of(entry))
     INTO v_keys, v_deliveries
     FROM unnest(p_batch) AS entry;
     PERFORM arvo.free_places(p_queue.queue, 'queued', v_keys, v_deliveries);

@@ -29,7 +29,7 @@ BEGIN
 
     INSERT INTO arvo.log (
         slot, lane, delivery, attempt, at, subject_key, event_key,
-        origin_delivery, origin_lane, origin_xid, cause
+        origin_delivery, origin_lane, origin_xid, event, cause
     )
     SELECT
         arvo.slot(),
@@ -39,9 +39,11 @@ BEGIN
         arvo.clock(),
         entry.subject_key,
         entry.event_key,
-        entry.delivery,
-        entry.lane,
-        entry.xid,
+        CASE WHEN entry.slot = arvo.slot() THEN entry.delivery END,
+        CASE WHEN entry.slot = arvo.slot() THEN entry.lane END,
+        CASE WHEN entry.slot = arvo.slot() THEN entry.xid END,
+        -- as in arvo.carried_body
+        CASE WHEN entry.slot <> arvo.slot() THEN entry.event END,
         jsonb_build_object(
             'outcome', 'unroutable',
             'queue', accepted.queue,

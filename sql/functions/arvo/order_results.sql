@@ -7,9 +7,10 @@ SET search_path = pg_catalog, pg_temp
 AS $order_results$
 -- The deliveries of one key in one lease are a run, to be worked through in order. A result is
 -- refused when an earlier delivery of its run is still open (RV303: settle that one first), or is not
--- completed in this very call (RV301: the rest of the run goes back). The caller holds the leases.
+-- completed in this very call (RV301: the rest of the run goes back). A queue that is not ordered any
+-- more has no runs: its results lose their places. The caller holds the leases.
 --
---   Reads    arvo.lease and arvo.closure, by token
+--   Reads    arvo.lease and arvo.closure, by token; arvo.lane, arvo.queue
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
@@ -21,6 +22,16 @@ DECLARE
     v_blocked text;
     v_earlier bigint;
 BEGIN
+    FOR v_at IN
+        SELECT item.ordinal
+        FROM unnest(p_items) AS item
+        INNER JOIN arvo.lane ON lane.lane = item.lane
+        INNER JOIN arvo.queue ON queue.queue = lane.queue
+        WHERE item.place IS NOT NULL AND queue.policy <> 'ordered'
+    LOOP
+        p_items[v_at].place := NULL;
+    END LOOP;
+
     FOR v_lease, v_key IN
         SELECT DISTINCT item.lease, item.key
         FROM unnest(p_items) AS item

@@ -11,7 +11,7 @@ AS $promote$
 -- here, so no scan ever walks over dead rows. Returns how many were promoted. Schedules that are due
 -- are fired as well.
 --
---   Reads    arvo.promotion, arvo.deferred, arvo.clock, arvo.slot
+--   Reads    arvo.promotion, arvo.deferred, arvo.clock, arvo.slot; as arvo.carried_body
 --   Writes   arvo.log, arvo.promotion, arvo.dead; as arvo.notice_unroutable and arvo.fire_schedules
 --   Locks    the promoter's lock, tried, never waited for; as arvo.fire_schedules
 --   Raises   nothing
@@ -128,13 +128,28 @@ BEGIN
     logged AS (
         INSERT INTO arvo.log (
             slot, lane, delivery, attempt, at, subject_key, event_key,
-            origin_delivery, origin_lane, origin_xid, event, cause, key, options
+            origin_delivery, origin_lane, origin_xid, event, cause, key, options,
+            deferred_xid
         )
         SELECT
             arvo.slot(), due.lane, due.delivery, due.attempt, v_now, due.subject_key,
-            due.event_key, due.origin_delivery, due.origin_lane, due.origin_xid, due.event,
-            due.cause, due.key, due.options
+            due.event_key,
+            CASE WHEN carried.event IS NULL THEN due.origin_delivery END,
+            CASE WHEN carried.event IS NULL THEN due.origin_lane END,
+            CASE WHEN carried.event IS NULL THEN due.origin_xid END,
+            coalesce(due.event, carried.event),
+            CASE
+                WHEN carried.event IS NULL THEN due.cause
+                ELSE jsonb_build_object('first', due.origin_delivery)
+                    || coalesce(due.cause, '{}'::jsonb)
+            END,
+            due.key, due.options, due.xid
         FROM due
+        -- an event of an older generation is written again
+        LEFT JOIN LATERAL (
+            SELECT arvo.carried_body(due.origin_delivery, due.origin_lane, due.origin_xid) AS event
+            WHERE due.origin_delivery IS NOT NULL
+        ) AS carried ON true
         ORDER BY due.due, due.delivery
         RETURNING log.lane, log.delivery, log.cause
     ),

@@ -7,12 +7,13 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $rebuild_turns$
 -- When a queue's policy, keys or limits change. What was parked is delivered again, in order, so that
--- it meets the new rules; nothing is charged. p_queue is the row with the new rules. Returns how many
--- were parked.
+-- it meets the new rules; nothing is charged. What of it was withdrawn is closed. Places that the new
+-- policy does not give are forgotten. p_queue is the row with the new rules. Returns how many were
+-- delivered again.
 --
 --   Reads    arvo.lane, arvo.lease, arvo.closure, arvo.log, arvo.clock, arvo.slot
---   Writes   arvo.parked, arvo.ready, arvo.turn, arvo.singleton, arvo.closure; as arvo.write_lease
---            and arvo.again
+--   Writes   arvo.parked, arvo.ready, arvo.turn, arvo.singleton, arvo.closure; as arvo.write_lease,
+--            arvo.withdraw and arvo.again
 --   Locks    as arvo.again; the caller holds all lanes of the queue
 --   Raises   nothing
 DECLARE
@@ -37,10 +38,15 @@ BEGIN
         GROUP BY parked.lane
     LOOP
         v_lease := arvo.write_lease(arvo.head_of(v_lane), NULL, interval '1 second', v_batch);
+        IF EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = v_lane) THEN
+            v_batch := arvo.withdraw(p_queue, v_lease, v_batch);
+            CONTINUE WHEN v_batch = '{}';
+        END IF;
         INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)
         VALUES (
-            arvo.slot(), v_lease.token, arvo.clock(), v_lease.deliveries, '{released}',
-            array_fill(NULL::integer, ARRAY[cardinality(v_lease.deliveries)])
+            arvo.slot(), v_lease.token, arvo.clock(),
+            ARRAY(SELECT entry.delivery FROM unnest(v_batch) AS entry), '{released}',
+            array_fill(NULL::integer, ARRAY[cardinality(v_batch)])
         );
         FOREACH v_entry IN ARRAY v_batch LOOP
             PERFORM arvo.again(
@@ -55,9 +61,16 @@ BEGIN
     DELETE FROM arvo.parked WHERE parked.queue = p_queue.queue;
     DELETE FROM arvo.ready WHERE ready.queue = p_queue.queue;
     DELETE FROM arvo.turn WHERE turn.queue = p_queue.queue;
-    IF NOT p_queue.slotted THEN
-        DELETE FROM arvo.singleton WHERE singleton.queue = p_queue.queue;
-    END IF;
+    DELETE FROM arvo.singleton
+    WHERE singleton.queue = p_queue.queue
+    AND singleton.kind <> ALL (
+        CASE p_queue.policy
+            WHEN 'short' THEN '{queued}'::text[]
+            WHEN 'stately' THEN '{queued,retry}'
+            WHEN 'exclusive' THEN '{any}'
+            ELSE '{}'
+        END
+    );
     IF NOT p_queue.gated THEN
         RETURN v_parked;
     END IF;

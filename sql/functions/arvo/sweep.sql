@@ -81,6 +81,9 @@ BEGIN
         v_open := arvo.open_deliveries(v_lease.token, v_lease.deliveries);
         CONTINUE WHEN v_open = '{}';
 
+        IF v_queue.policy <> 'ordered' THEN
+            v_lease.places := NULL;  -- it was ordered when this was leased
+        END IF;
         SELECT
             array_agg(
                 arvo.lease_item(v_lease, leased.ordinal, NULL) ORDER BY leased.ordinal

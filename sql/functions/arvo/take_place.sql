@@ -42,7 +42,14 @@ BEGIN
             DELETE FROM arvo.singleton AS gone
             WHERE gone.queue = p_queue AND gone.kind = p_kind AND gone.key = p_key
             AND gone.number = v_newest.number;
-            RETURN NULL;
+            -- A free place may have been swept away since it was read (arvo.sweep_keys): then numbers
+            -- begin again, and others do not meet this one.
+            IF FOUND OR v_newest.number IS NULL THEN
+                RETURN NULL;
+            END IF;
+            DELETE FROM arvo.singleton AS gone
+            WHERE gone.queue = p_queue AND gone.kind = p_kind AND gone.key = p_key
+            AND gone.number = v_newest.number + 1;
         END IF;
     END LOOP;
     RAISE EXCEPTION 'a place is never to be had'

@@ -12,25 +12,30 @@ SET enable_mergejoin = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $maintain$
--- Any number of sessions may call it; one at a time works, the others return at once. Promotes due
--- deliveries, takes back expired leases also in lanes that nobody claims from, sweeps away promoted
--- rows and old cursors, removes lapsed locks. Bounded: at most some thousand rows of each a call.
+-- Any number of sessions may call it; one at a time works, the others return at once. Bounded: each
+-- task touches at most some thousand rows a call. One row for each task:
 --
---   Reads    arvo.lane, arvo.lease, arvo.promotion, arvo.clock
---   Writes   as arvo.promote and arvo.sweep; arvo.lease, arvo.deferred, arvo.promotion,
---            arvo.state_lock
---   Locks    the maintainer's lock, the promoter's lock, each lane: tried, never waited for
+--   promoted  deferred deliveries that became due        unlocked  lapsed locks removed
+--   healed    rows of expired leases taken back          keys      idle rows of keys removed
+--   retired   unclaimed past retention: dead letters     notes     what was written down long ago
+--   expired   parked past retention: dead letters        turned    steps of a turn of event_key
+--   swept     deferred rows removed after promotion      finished  generations that are only history
+--   tallied   lanes whose figures were carried on        opened, emptied  generations of history
+--   workers   workers forgotten that are long gone
+--
+-- A task that fails is undone by itself and answered NULL, with a warning: the others are done all
+-- the same. The last one may lock a part of the log for everybody: call this in a transaction of its
+-- own, and commit at once. pg_cron may: SELECT * FROM arvo_v1.maintain().
+--
+--   Reads    as the functions called
+--   Writes   as the functions called
+--   Locks    the maintainer's lock, tried; then as the functions called, which wait for no lane and
+--            no lease
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
-    v_now timestamptz := arvo.clock();
-    v_lane integer;
-    v_head arvo.lease;
-    v_open_from bigint;
-    v_sweep_at timestamptz;
-    v_healed bigint := 0::bigint;
-    v_count bigint;
-    v_passed arvo.promotion;
+    v_task text;
+    v_touched integer;
 BEGIN
     PERFORM arvo.require_read_committed('maintain');
     PERFORM arvo.require_home();
@@ -38,82 +43,36 @@ BEGIN
         RETURN;
     END IF;
 
-    RETURN NEXT ('promoted', arvo.promote(5000))::arvo_v1.maintained;
-
-    -- Only lanes where something can have lapsed are locked, and not many at a time: they are held
-    -- until the end of the transaction.
-    FOR v_lane IN
-        SELECT lane.lane
-        FROM arvo.lane
-        CROSS JOIN LATERAL (
-            SELECT newest.sweep_at
-            FROM arvo.lease AS newest
-            WHERE newest.lane = lane.lane
-            ORDER BY newest.number DESC
-            LIMIT 1
-        ) AS head
-        WHERE head.sweep_at <= v_now
-        ORDER BY head.sweep_at
-        LIMIT 32
+    FOREACH v_task IN ARRAY '{promoted,tallied,healed,retired,expired,swept,unlocked,keys,notes,workers,turned,finished,opened,emptied}'::text[]
     LOOP
-        CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane);
-        SELECT head.* INTO STRICT v_head
-        FROM arvo.lease AS head
-        WHERE head.lane = v_lane
-        ORDER BY head.number DESC
-        LIMIT 1;
-        CONTINUE WHEN v_head.sweep_at > v_now;
-        v_open_from := arvo.sweep(v_head, 4096);
-        CONTINUE WHEN v_open_from = v_head.open_from;
-        v_healed := v_healed + (v_open_from - v_head.open_from);
-        SELECT oldest.expires_at INTO v_sweep_at
-        FROM arvo.lease AS oldest
-        WHERE oldest.lane = v_lane AND oldest.number = v_open_from;
-        INSERT INTO arvo.lease (
-            slot, lane, number, token, leased_at, expires_at, deliveries,
-            previous_snapshot, snapshot, last_xid, last_delivery, exhausted,
-            open_from, sweep_at
-        )
-        VALUES (
-            arvo.slot(), v_lane, v_head.number + 1, 0, v_now, v_head.expires_at, '{}',
-            v_head.previous_snapshot, v_head.snapshot, v_head.last_xid, v_head.last_delivery,
-            v_head.exhausted, v_open_from, coalesce(v_sweep_at, 'infinity')
-        );
+        BEGIN
+            v_touched := CASE v_task
+                WHEN 'promoted' THEN arvo.promote(5000)
+                WHEN 'tallied' THEN arvo.tally_lanes()
+                WHEN 'healed' THEN arvo.heal_lanes(32)
+                WHEN 'retired' THEN arvo.retire_unclaimed(1000)
+                WHEN 'expired' THEN arvo.expire_parked(1000)
+                WHEN 'swept' THEN arvo.sweep_deferred(5000)
+                WHEN 'unlocked' THEN arvo.sweep_locks(5000)
+                WHEN 'keys' THEN arvo.sweep_keys(1000)
+                WHEN 'notes' THEN arvo.sweep_notes(1000)
+                WHEN 'workers' THEN arvo.forget_workers()::integer
+                WHEN 'turned' THEN arvo.turn_event_keys()
+                WHEN 'finished' THEN arvo.finish_generations()
+                WHEN 'opened' THEN arvo.open_generation()
+                WHEN 'emptied' THEN arvo.empty_generation()
+            END;
+        EXCEPTION WHEN OTHERS THEN
+            v_touched := NULL;
+            RAISE WARNING 'maintenance task % failed: % %', v_task, SQLSTATE, SQLERRM;
+        END;
+        RETURN NEXT (v_task, v_touched)::arvo_v1.maintained;
     END LOOP;
-    RETURN NEXT ('healed', v_healed)::arvo_v1.maintained;
-
-    SELECT head.* INTO STRICT v_passed
-    FROM arvo.promotion AS head
-    ORDER BY head.number DESC
-    LIMIT 1;
-    DELETE FROM arvo.deferred
-    WHERE deferred.delivery IN (
-        SELECT gone.delivery
-        FROM arvo.deferred AS gone
-        WHERE (gone.due, gone.delivery) <= (v_passed.due, v_passed.delivery)
-        AND pg_visible_in_snapshot(gone.xid, v_passed.snapshot)
-        ORDER BY gone.due, gone.delivery
-        LIMIT 5000
-    );
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    DELETE FROM arvo.promotion WHERE promotion.number < v_passed.number;
-    RETURN NEXT ('swept', v_count)::arvo_v1.maintained;
-
-    DELETE FROM arvo.state_lock
-    WHERE state_lock.subject_digest IN (
-        SELECT lapsed.subject_digest
-        FROM arvo.state_lock AS lapsed
-        WHERE lapsed.expires_at <= v_now - interval '1 hour'
-        LIMIT 5000
-        FOR UPDATE SKIP LOCKED
-    );
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    RETURN NEXT ('unlocked', v_count)::arvo_v1.maintained;
 END;
 $maintain$;
 
 COMMENT ON FUNCTION arvo_v1.maintain() IS
-'Promotes, heals and sweeps what claims do not reach; any number of sessions may call it.';
+'What no claim does on its own: promotes, heals, applies retention, sweeps, and turns history; any number of sessions may call it.';
 
 REVOKE ALL ON FUNCTION arvo_v1.maintain() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION arvo_v1.maintain() TO arvo_worker, arvo_operator;

@@ -10,12 +10,13 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET jit = off
 AS $queue_stats$
--- Counts exactly: by index, from each lane's cursor on, so the cost grows with what is waiting, not
--- with history. What has been withdrawn does not wait. An empty queue has zeros; an unknown one has
--- no row.
+-- Counts what is few and carries on the tallies of what is many, so it reads neither the backlog nor
+-- history; see arvo.count_lane. Never an estimate: what stops at a bound says so in "exact". What has
+-- been withdrawn does not wait. An empty queue has zeros; an unknown one has no row. Writes nothing,
+-- so a standby answers, too.
 --
---   Reads    arvo.queue, arvo.lane, arvo.lease, arvo.log, arvo.closure, arvo.deferred,
---            arvo.promotion, arvo.tombstone, arvo.dead
+--   Reads    arvo.queue, arvo.lane, arvo.lease, arvo.tally, arvo.tombstone, arvo.parked,
+--            arvo.closure, arvo.dead, arvo.clock; as arvo.count_lane and arvo.pace_of
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
@@ -29,79 +30,123 @@ SELECT
     queue.expire_in,
     queue.dead_letter,
     queue.warning_queue_size,
-    (
-        SELECT count(*)
-        FROM arvo.lane
-        CROSS JOIN (
-            SELECT head.due, head.delivery, head.snapshot
-            FROM arvo.promotion AS head
-            ORDER BY head.number DESC
-            LIMIT 1
-        ) AS passed
-        INNER JOIN arvo.deferred ON deferred.lane = lane.lane
-        WHERE lane.queue = queue.queue
-        AND NOT (
-            (deferred.due, deferred.delivery) <= (passed.due, passed.delivery)
-            AND pg_visible_in_snapshot(deferred.xid, passed.snapshot)
-        )
-    ),
-    ready.deliveries,
-    (
-        SELECT coalesce(sum(cardinality(arvo.open_deliveries(held.token, held.deliveries))), 0)
-        FROM arvo.lane
-        CROSS JOIN LATERAL (
-            SELECT newest.open_from
-            FROM arvo.lease AS newest
-            WHERE newest.lane = lane.lane
-            ORDER BY newest.number DESC
-            LIMIT 1
-        ) AS head
-        INNER JOIN arvo.lease AS held
-            ON held.lane = lane.lane AND held.number >= head.open_from AND held.token <> 0
-        WHERE lane.queue = queue.queue
-        AND NOT EXISTS (
-            SELECT
-            FROM arvo.lease AS newer
-            WHERE newer.token = held.token AND newer.number > held.number
-        )
-    )::bigint,
-    (
-        SELECT count(*)
-        FROM arvo.dead
-        WHERE dead.queue = queue.name AND dead.resolution IS NULL
-    ),
-    ready.oldest,
+    counted.deferred,
+    counted.unread - withdrawn.unread,
+    running.deliveries,
+    died.letters,
+    counted.oldest_at,
     queue.created_at,
-    queue.changed_at
+    queue.changed_at,
+    queue.policy,
+    queue.retention,
+    queue.delete_after,
+    counted.parked - withdrawn.parked,
+    counted.kept + counted.deferred,
+    died.letters <= 10000 AND withdrawn.exact,
+    CASE WHEN queue.policy IN ('singleton', 'stately') THEN running.keys END,
+    queue.paused_at,
+    queue.drained_to IS NOT NULL,
+    arvo.clock() - counted.oldest_at,
+    pace.completed_per_minute,
+    pace.failed_per_minute,
+    pace.wait_mean,
+    pace.wait_p95,
+    pace.run_mean,
+    pace.run_p95
 FROM arvo.queue
 CROSS JOIN LATERAL (
-    SELECT count(entry.delivery) AS deliveries, min(entry.at) AS oldest
+    SELECT
+        coalesce(sum(figures.unread), 0)::bigint AS unread,
+        min(figures.oldest_at) AS oldest_at,
+        coalesce(sum(figures.parked), 0)::bigint AS parked,
+        coalesce(sum(figures.deferred), 0)::bigint AS deferred,
+        coalesce(sum(figures.kept), 0)::bigint AS kept
     FROM arvo.lane
     CROSS JOIN LATERAL (
-        SELECT newest.*
+        SELECT newest AS lease
         FROM arvo.lease AS newest
         WHERE newest.lane = lane.lane
         ORDER BY newest.number DESC
         LIMIT 1
     ) AS head
-    INNER JOIN arvo.log AS entry
-        ON entry.lane = lane.lane
-        AND (entry.xid, entry.delivery) >= (pg_snapshot_xmin(head.previous_snapshot), 0)
-        AND NOT pg_visible_in_snapshot(entry.xid, head.previous_snapshot)
-        AND NOT (
-            pg_visible_in_snapshot(entry.xid, head.snapshot)
-            AND (
-                head.exhausted
-                OR (entry.xid, entry.delivery) <= (head.last_xid, head.last_delivery)
-            )
-        )
+    LEFT JOIN LATERAL (
+        SELECT newest AS tally
+        FROM arvo.tally AS newest
+        WHERE newest.lane = lane.lane
+        ORDER BY newest.number DESC
+        LIMIT 1
+    ) AS last ON true
+    CROSS JOIN LATERAL arvo.count_lane(head.lease, last.tally) AS figures
     WHERE lane.queue = queue.queue
+) AS counted
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) FILTER (WHERE gone.place IS NULL) AS unread,
+        count(*) FILTER (WHERE gone.place IS NOT NULL) AS parked,
+        count(*) <= 10000 AS exact
+    FROM (
+        SELECT parked.place
+        FROM arvo.lane
+        INNER JOIN arvo.tombstone ON tombstone.lane = lane.lane
+        LEFT JOIN arvo.parked ON parked.delivery = tombstone.delivery
+        WHERE lane.queue = queue.queue
+        LIMIT 10001
+    ) AS gone
+) AS withdrawn
+CROSS JOIN LATERAL (
+    SELECT
+        coalesce(sum(open.deliveries), 0)::bigint AS deliveries,
+        count(DISTINCT open.key) AS keys
+    FROM arvo.lane
+    CROSS JOIN LATERAL (
+        SELECT newest.open_from
+        FROM arvo.lease AS newest
+        WHERE newest.lane = lane.lane
+        ORDER BY newest.number DESC
+        LIMIT 1
+    ) AS head
+    INNER JOIN arvo.lease AS held
+        ON held.lane = lane.lane AND held.number >= head.open_from AND held.token <> 0
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(
+            CASE
+                WHEN NOT held.carried THEN cardinality(closure.deliveries)
+                ELSE (
+                    SELECT count(*)
+                    FROM unnest(closure.deliveries) AS gone (delivery)
+                    WHERE gone.delivery = ANY (held.deliveries)
+                )
+            END
+        ), 0) AS deliveries
+        FROM arvo.closure
+        WHERE closure.token = held.token
+    ) AS closed
+    CROSS JOIN LATERAL (
+        SELECT cardinality(held.deliveries) - closed.deliveries AS deliveries, NULL::bigint AS key
+        WHERE queue.policy NOT IN ('singleton', 'stately') OR held.keys IS NULL
+        UNION ALL
+        SELECT 1, held.keys[array_position(held.deliveries, still.delivery)]
+        FROM unnest(arvo.open_deliveries(held.token, held.deliveries)) AS still (delivery)
+        WHERE queue.policy IN ('singleton', 'stately') AND held.keys IS NOT NULL
+    ) AS open
+    WHERE lane.queue = queue.queue
+    AND closed.deliveries < cardinality(held.deliveries)
     AND NOT EXISTS (
         SELECT
-        FROM arvo.tombstone
-        WHERE tombstone.lane = lane.lane AND tombstone.delivery = entry.delivery
+        FROM arvo.lease AS newer
+        WHERE newer.token = held.token AND newer.number > held.number
     )
-) AS ready
+) AS running
+CROSS JOIN LATERAL (
+    SELECT count(*) AS letters
+    FROM (
+        SELECT
+        FROM arvo.dead
+        WHERE dead.queue = queue.name AND dead.resolution IS NULL
+        LIMIT 10001
+    ) AS open
+) AS died
+CROSS JOIN LATERAL arvo.pace_of(queue.queue) AS pace
 WHERE p_queue IS NULL OR queue.name = p_queue
 ORDER BY queue.name COLLATE "C";
 $queue_stats$;

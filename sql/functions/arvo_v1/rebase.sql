@@ -58,6 +58,7 @@ BEGIN
             SET drained_to = format('%1$s:%1$s:', v_drained[2])::pg_snapshot
             WHERE queue.drained_to IS NOT NULL;
             UPDATE arvo.event_key_generation SET horizon = '0';
+            DELETE FROM arvo.tally;
             PERFORM arvo.close_lanes();
             PERFORM arvo.pass_numbers(v_queued[2]);
         END IF;

@@ -41,15 +41,16 @@ AS $register_queue$
 -- is named. The answer's "change" says what this call did: created, unchanged, or the options that
 -- changed ("registered" is among them when events were already waiting under that name). A
 -- dead-letter queue that does not exist is made. Events that arrived before the registration are
--- delivered from now on. When policy, keys or limits change, what stood in line is delivered again,
--- under the new rules. p_worker names the process: what it asked for is kept beside the queue.
+-- delivered from now on. When the policy changes, or the first limit comes or the last one goes, what
+-- stood in line is delivered again, under the new rules. p_worker names the process: what it asked for is kept beside the queue.
 --
 --   Reads    arvo.clock
 --   Writes   arvo.queue, arvo.lane, arvo.registration; as arvo.rebuild_turns
---   Locks    all lanes of the queue, in order, when policy, keys or limits change; arvo.queue row
+--   Locks    as arvo.hold_queue when there are new rules; arvo.queue row
 --   Raises   RV002  an option is not valid
---            RV005  policy, keys or limits change, and the transaction is not READ COMMITTED
---            RV902  they change, and the stored transaction numbers are of another cluster
+--            RV005  there are new rules, and the transaction is not READ COMMITTED
+--            RV101  somebody else has changed the rules at this moment
+--            RV902  there are new rules, and the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
     v_known boolean;
@@ -58,6 +59,7 @@ DECLARE
     v_after arvo.queue;
     v_fault text;
     v_change text;
+    v_held boolean;
 BEGIN
     v_asked := jsonb_strip_nulls(jsonb_build_object(
         'stateful', p_stateful, 'priority', p_priority, 'retry_limit', p_retry_limit,
@@ -109,22 +111,24 @@ BEGIN
     END IF;
 
     SELECT queue.* INTO STRICT v_before FROM arvo.queue WHERE queue.name = p_queue;
-    IF arvo.has_new_rules(v_before, arvo.with_options(v_before, v_asked, p_reset)) THEN
+    v_held := arvo.has_new_rules(v_before, arvo.with_options(v_before, v_asked, p_reset));
+    IF v_held THEN
         PERFORM arvo.require_read_committed('register_queue');
         PERFORM arvo.require_home();
-        PERFORM pg_advisory_xact_lock(hashtext('arvo'), held.lane)
-        FROM (
-            SELECT lane.lane
-            FROM arvo.lane
-            WHERE lane.queue = v_before.queue AND NOT lane.retired
-            ORDER BY lane.lane
-        ) AS held;
+        PERFORM arvo.hold_queue(v_before.queue);
     END IF;
     SELECT queue.* INTO STRICT v_before
     FROM arvo.queue
     WHERE queue.name = p_queue
     FOR NO KEY UPDATE;
     v_after := arvo.with_options(v_before, v_asked, p_reset);
+    IF NOT v_held AND arvo.has_new_rules(v_before, v_after) THEN
+        RAISE EXCEPTION 'version mismatch: the queue has other rules now'
+        USING ERRCODE = 'RV101',
+              COLUMN = 'policy',
+              DETAIL = format('queue %s', left(to_json(p_queue)::text, 80)),
+              HINT = 'Somebody registered it at the same moment: register it again.';
+    END IF;
 
     UPDATE arvo.queue
     SET registered = true,

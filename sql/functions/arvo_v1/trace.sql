@@ -14,16 +14,18 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $trace$
 -- Every delivery of every event of the tree of workflows that p_subject belongs to, or that the
--- event p_event_id belongs to, in order of acceptance. Payloads are not shown. By index only: cost
--- grows with the story, not with history.
+-- event p_event_id belongs to, and every event of it that a policy did not let in; in order of
+-- acceptance. Payloads are not shown. By index only: cost grows with the story, not with history.
 --
---   Reads    arvo.log, arvo.deferred and arvo.dead by subject, arvo.lease, arvo.closure, arvo.lane,
---            arvo.queue, arvo.lineage
+--   Reads    arvo.log, arvo.deferred, arvo.dead and arvo.omission by subject, arvo.closure,
+--            arvo.parked, arvo.tombstone, arvo.lane, arvo.queue, arvo.lineage; as arvo.lease_of
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   RV006  not exactly one of subject and event_id is given
 DECLARE
     v_subjects text[];
+    v_parents text[];
+    v_depths integer[];
 BEGIN
     IF num_nonnulls(p_subject, p_event_id) <> 1 THEN
         RAISE EXCEPTION 'argument is not valid'
@@ -51,19 +53,30 @@ BEGIN
         ) AS found
         WHERE found.event ->> 'id' = p_event_id
     ) AS known;
-    SELECT array_agg(DISTINCT kin.subject) INTO v_subjects
-    FROM unnest(v_subjects) AS asked (subject)
-    CROSS JOIN LATERAL (
-        SELECT asked.subject
-        UNION ALL
-        SELECT relative.subject
-        FROM arvo_v1.lineage(asked.subject) AS relative
+    SELECT
+        array_agg(kin.subject),
+        array_agg(kin.parent_subject),
+        array_agg(kin.depth)
+    INTO v_subjects, v_parents, v_depths
+    FROM (
+        SELECT DISTINCT ON (relative.subject)
+            relative.subject, relative.parent_subject, relative.depth
+        FROM unnest(v_subjects) AS asked (subject)
+        CROSS JOIN LATERAL (
+            SELECT placed.subject, placed.parent_subject, placed.depth
+            FROM arvo_v1.lineage(asked.subject) AS placed
+            UNION ALL
+            SELECT asked.subject, NULL, 0
+        ) AS relative
+        ORDER BY relative.subject, relative.depth DESC
     ) AS kin;
 
     RETURN QUERY
     WITH entry AS MATERIALIZED (
         SELECT
             known.subject,
+            known.parent_subject,
+            known.depth,
             coalesce(log.event, (
                 SELECT origin.event
                 FROM arvo.log AS origin
@@ -78,7 +91,7 @@ BEGIN
             log.at,
             log.cause,
             NULL::timestamptz AS due
-        FROM unnest(v_subjects) AS known (subject)
+        FROM unnest(v_subjects, v_parents, v_depths) AS known (subject, parent_subject, depth)
         CROSS JOIN LATERAL (
             SELECT found.*
             FROM arvo.log AS found
@@ -88,6 +101,8 @@ BEGIN
         UNION ALL
         SELECT
             known.subject,
+            known.parent_subject,
+            known.depth,
             coalesce(deferred.event, (
                 SELECT origin.event
                 FROM arvo.log AS origin
@@ -102,7 +117,7 @@ BEGIN
             deferred.at,
             deferred.cause,
             deferred.due
-        FROM unnest(v_subjects) AS known (subject)
+        FROM unnest(v_subjects, v_parents, v_depths) AS known (subject, parent_subject, depth)
         CROSS JOIN LATERAL (
             SELECT found.*
             FROM arvo.deferred AS found
@@ -124,74 +139,111 @@ BEGIN
             (step.cause ->> 'delivery')::bigint AS delivery,
             nullif(step.cause -> 'error', 'null') AS error
         FROM step
-        WHERE step.cause ->> 'outcome' <> 'redriven'
+        WHERE step.cause ->> 'outcome' NOT IN ('redriven', 'replayed', 'unroutable')
         ORDER BY step.cause ->> 'delivery', step.delivery
     )
 
     SELECT
-        entry.subject,
-        entry.event ->> 'id',
-        entry.event ->> 'parentid',
-        entry.event ->> 'type',
-        entry.event ->> 'source',
-        queue.name,
-        entry.delivery,
-        entry.attempt,
-        CASE
-            WHEN closed.outcome IS NOT NULL THEN closed.outcome
-            WHEN entry.due IS NOT NULL THEN 'deferred'
-            WHEN held.token IS NOT NULL THEN 'active'
-            WHEN withdrawn.delivery IS NOT NULL THEN 'cancelled'
-            WHEN queue.registered OR entry.cause ->> 'outcome' = 'dead' THEN 'queued'
-            WHEN starts_with(queue.name, 'arvo.domain.') THEN 'domained'
-            ELSE 'unroutable'
-        END,
-        entry.at,
-        held.leased_at,
-        closed.at,
-        make_interval(secs => closed.run_time / 1000000.0),
-        held.worker,
-        coalesce(
-            (
-                SELECT dead.error
-                FROM arvo.dead
-                WHERE dead.subject_key = hashtextextended(entry.subject, 0)
-                AND dead.delivery = entry.delivery
-            ),
-            told.error
-        )
-    FROM step AS entry
-    LEFT JOIN told ON told.delivery = entry.delivery
-    INNER JOIN arvo.lane ON lane.lane = entry.lane
-    INNER JOIN arvo.queue ON queue.queue = lane.queue
-    LEFT JOIN LATERAL (
-        SELECT lease.token, lease.leased_at, lease.worker
-        FROM arvo.lease
-        WHERE lease.lane = entry.lane
-        AND lease.high_xid >= entry.xid
-        AND lease.low_xid <= entry.xid
-        AND lease.token <> 0
-        AND entry.delivery = ANY (lease.deliveries)
-        AND NOT lease.carried
-        AND entry.due IS NULL
-        ORDER BY lease.high_xid, lease.number
-        LIMIT 1
-    ) AS held ON true
-    LEFT JOIN LATERAL (
+        told_step.*
+    FROM (
         SELECT
-            closure.at,
-            closure.outcomes[least(gone.ordinal, cardinality(closure.outcomes))] AS outcome,
-            closure.run_times[gone.ordinal] AS run_time
-        FROM arvo.closure
-        CROSS JOIN LATERAL
-            unnest(closure.deliveries) WITH ORDINALITY AS gone (delivery, ordinal)
-        WHERE closure.token = held.token AND gone.delivery = entry.delivery
-        LIMIT 1
-    ) AS closed ON true
-    LEFT JOIN arvo.tombstone AS withdrawn
-        ON withdrawn.lane = entry.lane AND withdrawn.delivery = entry.delivery
-    WHERE entry.event ->> 'subject' = entry.subject
-    ORDER BY entry.at, entry.delivery;
+            entry.subject,
+            entry.event ->> 'id',
+            entry.event ->> 'parentid',
+            entry.event ->> 'type',
+            entry.event ->> 'source',
+            queue.name,
+            entry.delivery,
+            entry.attempt,
+            CASE
+                WHEN closed.outcome IS NOT NULL THEN closed.outcome
+                WHEN entry.due IS NOT NULL THEN 'deferred'
+                WHEN held.token IS NOT NULL THEN 'active'
+                WHEN withdrawn.delivery IS NOT NULL THEN withdrawn.reason
+                WHEN parked.delivery IS NOT NULL THEN 'waiting'
+                WHEN NOT queue.registered AND entry.cause ->> 'outcome' IS DISTINCT FROM 'dead' THEN
+                    CASE
+                        WHEN starts_with(queue.name, 'arvo.domain.') THEN 'domained'
+                        ELSE 'unroutable'
+                    END
+                WHEN queue.paused_at IS NOT NULL THEN 'paused'
+                WHEN NOT pg_visible_in_snapshot(entry.xid, queue.drained_to) THEN 'draining'
+                ELSE 'queued'
+            END,
+            entry.at AS accepted_at,
+            held.leased_at,
+            closed.at,
+            make_interval(secs => closed.run_time / 1000000.0),
+            held.worker,
+            coalesce(
+                (
+                    SELECT dead.error
+                    FROM arvo.dead
+                    WHERE dead.subject_key = hashtextextended(entry.subject, 0)
+                    AND dead.delivery = entry.delivery
+                ),
+                told.error
+            ),
+            entry.parent_subject,
+            entry.depth,
+            entry.due,
+            held.leased_at - entry.at,
+            entry.cause
+        FROM step AS entry
+        LEFT JOIN told ON told.delivery = entry.delivery
+        INNER JOIN arvo.lane ON lane.lane = entry.lane
+        INNER JOIN arvo.queue ON queue.queue = lane.queue
+        LEFT JOIN LATERAL arvo.lease_of(entry.lane, entry.xid, entry.delivery) AS held
+            ON entry.due IS NULL
+        LEFT JOIN LATERAL (
+            SELECT
+                closure.at,
+                closure.outcomes[least(gone.ordinal, cardinality(closure.outcomes))] AS outcome,
+                closure.run_times[gone.ordinal] AS run_time
+            FROM arvo.closure
+            CROSS JOIN LATERAL
+                unnest(closure.deliveries) WITH ORDINALITY AS gone (delivery, ordinal)
+            WHERE closure.token = held.token AND gone.delivery = entry.delivery
+            LIMIT 1
+        ) AS closed ON true
+        LEFT JOIN arvo.tombstone AS withdrawn
+            ON withdrawn.lane = entry.lane AND withdrawn.delivery = entry.delivery
+        LEFT JOIN arvo.parked ON parked.delivery = entry.delivery
+        WHERE entry.event ->> 'subject' = entry.subject
+        UNION ALL
+        SELECT
+            known.subject,
+            omission.event_id,
+            omission.event ->> 'parentid',
+            omission.event ->> 'type',
+            omission.event ->> 'source',
+            omission.queue,
+            NULL,
+            0,
+            omission.outcome,
+            omission.at,
+            NULL,
+            NULL,
+            NULL,
+            NULL,
+            NULL,
+            known.parent_subject,
+            known.depth,
+            NULL,
+            NULL,
+            jsonb_build_object(
+                'outcome', omission.outcome, 'first_delivery', omission.first_delivery
+            )
+        FROM unnest(v_subjects, v_parents, v_depths) AS known (subject, parent_subject, depth)
+        CROSS JOIN LATERAL (
+            SELECT found.*
+            FROM arvo.omission AS found
+            WHERE found.subject_key = hashtextextended(known.subject, 0)
+            OFFSET 0
+        ) AS omission
+        WHERE omission.event ->> 'subject' = known.subject
+    ) AS told_step
+    ORDER BY told_step.accepted_at, told_step.delivery;
 END;
 $trace$;
 

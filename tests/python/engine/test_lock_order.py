@@ -93,6 +93,22 @@ class Crowd:
             f"SELECT * FROM arvo_v1.redrive({chosen}, p_limit => 5, p_force => true)"
         )
 
+    def operate(self, connection: psycopg.Connection, chance: random.Random) -> None:
+        verb = chance.choice(
+            [
+                "cancel(p_queue => %s, p_include_running => true, p_limit => 3)",
+                "retry_now(p_queue => %s)",
+                "move('r', p_queue => %s, p_limit => 3)",
+                "reprioritize(1, p_queue => %s, p_limit => 3)",
+                "purge_queue(%s, 3)",
+                "drain_queue(%s)",
+                "resume_queue(%s)",
+            ]
+        )
+        queue = chance.choice(["q", "dlq"])
+        connection.execute(f"SELECT * FROM arvo_v1.{verb}", [queue])
+        connection.execute("SELECT * FROM arvo_v1.resume_queue(%s)", [queue])
+
     def discard(self, connection: psycopg.Connection, chance: random.Random) -> None:
         chosen = chance.choice(["'q'", "'r'", "'dlq'", "p_reason => 'rejected'"])
         connection.execute(f"SELECT * FROM arvo_v1.discard({chosen}, p_limit => 1)")
@@ -129,7 +145,7 @@ def test_no_two_functions_wait_for_each_other(stage, dsn):
     ways = [
         crowd.work, crowd.work, crowd.settle, crowd.settle, crowd.extend, crowd.extend,
         crowd.dispatch, crowd.write, crowd.clean, crowd.redrive, crowd.redrive,
-        crowd.discard, crowd.replay, crowd.maintain,
+        crowd.discard, crowd.replay, crowd.maintain, crowd.operate, crowd.operate,
     ]  # fmt: skip
     threads = [
         threading.Thread(target=crowd.repeat, args=(way, dsn, seed), daemon=True)

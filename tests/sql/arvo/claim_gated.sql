@@ -1,6 +1,6 @@
 -- arvo.claim_gated(lane, home, limit, worker, lease): contract, stories.
 BEGIN;
-SELECT plan(188);
+SELECT plan(241);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -58,6 +58,8 @@ BEGIN
     PERFORM arvo_v1.register_queue('aside', p_policy => 'ordered', p_on_failure => 'step_aside', p_retry_limit => 3);
     PERFORM arvo_v1.register_queue('tenants', p_policy => 'ordered', p_key_from => 'tenant', p_stateful => true);
     PERFORM arvo_v1.register_queue('one', p_policy => 'singleton', p_key_from => 'tenant');
+    PERFORM arvo_v1.register_queue('state', p_policy => 'stately', p_retry_limit => 5);
+    PERFORM arvo_v1.register_queue('only', p_policy => 'exclusive');
     PERFORM arvo_v1.register_queue('most', p_max_active => 3);
     PERFORM arvo_v1.register_queue('each', p_key_max_active => 2, p_key_from => 'tenant');
     PERFORM arvo_v1.register_queue('rate', p_rate_limit => 3, p_rate_period => '10 seconds');
@@ -515,6 +517,143 @@ COMMIT AND CHAIN;
 SELECT is(pg_temp.take('slow'), 'nothing', 'ever');
 COMMIT AND CHAIN;
 SELECT is((SELECT count(*) FROM arvo.tombstone), 0::bigint, 'the tombstone has been met');
+SELECT is_empty('SELECT pg_temp.turn_faults()', 'keys and places agree with the ledger');
+
+-- stories: stately, one in each state
+
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('S1', 'state'))), 'queued', 'one waits');
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('S2', 'state'))), 'throttled', 'no second');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('state'), 'S1', 'it runs');
+COMMIT AND CHAIN;
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('S3', 'state'))), 'queued', 'so another may wait');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('state'), 'nothing', 'but not run beside it');
+COMMIT AND CHAIN;
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('S4', 'state'))), 'throttled', 'and no more may wait');
+COMMIT AND CHAIN;
+SELECT is_empty('SELECT pg_temp.turn_faults()', 'keys and places agree with the ledger');
+SELECT is(pg_temp.settle('S1 failed 20'), 'S1 retried', 'the first is to be retried');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('state'), 'S3', 'the second runs');
+COMMIT AND CHAIN;
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('S5', 'state'))), 'queued', 'a third waits');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.settle('S3 failed 20'), 'S3 dead', 'the second finds the place for retries taken');
+COMMIT AND CHAIN;
+SELECT is_empty('SELECT pg_temp.turn_faults()', 'keys and places agree with the ledger');
+SELECT is(pg_temp.take('state'), 'S5', 'the third runs');
+COMMIT AND CHAIN;
+SET arvo.frozen_clock = '2030-01-01T00:05:50Z';
+SELECT is(pg_temp.take('state'), 'nothing', 'the retry is due, and waits');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.settle('S5 completed'), 'S5 completed', 'until that is done');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('state'), 'S1/2', 'then it runs');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.settle('S1 failed 0'), 'S1 retried', 'and has the place again');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('state'), 'S1/3', 'as often as it needs it');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.settle('S1 completed'), 'S1 completed', 'done');
+COMMIT AND CHAIN;
+SELECT is_empty('SELECT pg_temp.turn_faults()', 'keys and places agree with the ledger');
+
+-- stories: exclusive, one at all
+
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('X1', 'only'))), 'queued', 'one');
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('X2', 'only'), p_start_after => '1 hour')), 'throttled', 'no second, nor later');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('only'), 'X1', 'it runs');
+COMMIT AND CHAIN;
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('X3', 'only'))), 'throttled', 'no second');
+SELECT is(pg_temp.settle('X1 failed 5'), 'X1 retried', 'it fails');
+COMMIT AND CHAIN;
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('X4', 'only'))), 'throttled', 'no second');
+COMMIT AND CHAIN;
+SET arvo.frozen_clock = '2030-01-01T00:05:55Z';
+SELECT is(pg_temp.take('only'), 'nothing', 'it is due');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('only'), 'X1/2', 'it runs');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.settle('X1 rejected'), 'X1 dead', 'it is dead');
+COMMIT AND CHAIN;
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('X5', 'only'))), 'queued', 'then the next may come');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('only'), 'X5', 'it runs');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.settle('X5 completed'), 'X5 completed', 'and is done');
+COMMIT AND CHAIN;
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('X6', 'only'))), 'queued', 'the next');
+INSERT INTO arvo.tombstone (lane, delivery, at) SELECT lane, delivery, arvo.clock() FROM arvo.log WHERE event ->> 'id' = 'X6';
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('only'), 'nothing', 'is withdrawn');
+COMMIT AND CHAIN;
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('X7', 'only'))), 'queued', 'which gives its place back');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('only'), 'X7', 'it runs, and its worker dies');
+COMMIT AND CHAIN;
+SET arvo.frozen_clock = '2030-01-01T00:06:26Z';
+SELECT is(pg_temp.take('only'), 'nothing', 'its lease lapses');
+COMMIT AND CHAIN;
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('X8', 'only'))), 'throttled', 'it is to be retried');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('only'), 'X7/2', 'it runs');
+COMMIT AND CHAIN;
+SET arvo.frozen_clock = '2030-01-01T00:06:57Z';
+SELECT is(pg_temp.take('only'), 'nothing', 'dies again');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('only'), 'X7/3', 'and again');
+COMMIT AND CHAIN;
+SET arvo.frozen_clock = '2030-01-01T00:07:28Z';
+SELECT is(pg_temp.take('only'), 'nothing', 'and is dead');
+COMMIT AND CHAIN;
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('X9', 'only'))), 'queued', 'then the next may come');
+COMMIT AND CHAIN;
+SELECT is_empty('SELECT pg_temp.turn_faults()', 'keys and places agree with the ledger');
+
+-- stories: who waits and who is new
+
+DO $$ BEGIN PERFORM arvo_v1.register_queue('fair', p_policy => 'ordered'); PERFORM pg_temp.send('fair', 'A1', 'A2'); END; $$;
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('fair', 1), 'A1', 'one runs, the next of its key is read and waits');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('fair', 1), 'nothing', 'with nobody else there');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.settle('A1 completed'), 'A1 completed', 'now it could run');
+COMMIT AND CHAIN;
+-- A worker that takes one at a time and beats once in between, while new keys keep coming: by chance alone
+-- the waiting one is passed over 60 times in 2^60 runs.
+CREATE PROCEDURE pg_temp.flood()
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_lease bigint;
+BEGIN
+    FOR v_step IN 1..60 LOOP
+        PERFORM arvo_v1.dispatch(pg_temp.event('new ' || v_step, 'fair', jsonb_build_object('subject', 'new ' || v_step)));
+        COMMIT;
+        PERFORM pg_temp.take('fair', 1);
+        COMMIT;
+        SELECT max(lease) INTO v_lease FROM held;
+        PERFORM arvo_v1.extend(ARRAY[v_lease]);
+        COMMIT;
+    END LOOP;
+END;
+$$;
+COMMIT;
+CALL pg_temp.flood();
+BEGIN;
+SELECT is((SELECT count(*) FROM held WHERE id = 'A2'), 1::bigint, 'a flood of new keys does not starve one that waits');
+SELECT is((SELECT count(*) > 0 FROM held WHERE id LIKE 'new %'), true, 'nor the other way round');
+COMMIT AND CHAIN;
+SELECT is_empty('SELECT pg_temp.turn_faults()', 'keys and places agree with the ledger');
+DO $$ BEGIN PERFORM arvo_v1.register_queue('deep', p_policy => 'ordered');
+PERFORM pg_temp.send('deep', VARIADIC ARRAY(SELECT 'B' || number FROM generate_series(1, 100) AS number) || '{C1}'::text[]); END; $$;
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('deep', 1), 'B1', 'one of very many of a key runs');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('deep', 1), 'C1', 'behind the others of it there is another key, which one claim finds');
+COMMIT AND CHAIN;
 SELECT is_empty('SELECT pg_temp.turn_faults()', 'keys and places agree with the ledger');
 
 SELECT * FROM finish();

@@ -1,6 +1,6 @@
 -- arvo.claim_lane(lane, limit, worker, lease): contract, stories, refusals.
 BEGIN;
-SELECT plan(37);
+SELECT plan(39);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -145,6 +145,16 @@ SELECT alike(
     format('RV902 | transaction numbers are of another cluster | lane %s was read up to transaction 9000000000; this cluster is at %%', arvo.lane_for('a')),
     'a cursor beyond the newest transaction is of another cluster'
 );
+
+-- stories: a queue that has got keys since the caller looked
+
+SELECT arvo_v1.register_queue('late', p_max_active => 1) \gset
+SELECT arvo_v1.dispatch(pg_temp.event('late 1', 'late')) \gset
+COMMIT AND CHAIN;
+SELECT is_empty(
+    $$ SELECT * FROM arvo.claim_lane(arvo.lane_for('late'), 5, 'w1', '30 seconds') $$, 'is not claimed without them'
+);
+SELECT is((arvo.head_of(arvo.lane_for('late'))).number, 0::bigint, 'and nothing is written: the next claim goes by them');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -24,9 +24,10 @@ FROM (
     ('{}', '{"priority": 5, "retry_limit": 9, "stateful": true, "expire_in": "1 s"}', false),
     ('{}', '{"policy": "ordered"}', true),
     ('{"policy": "short"}', '{"policy": "exclusive"}', true),
-    ('{}', '{"key_from": "tenant"}', true),
-    ('{"key_from": "tenant"}', '{"key_from": "subject"}', true),
-    ('{"key_from": "tenant"}', '{}', true),
+    ('{}', '{"key_from": "tenant"}', false),
+    ('{"policy": "ordered"}', '{"policy": "ordered", "key_from": "tenant"}', false),
+    ('{"policy": "ordered"}', '{"policy": "ordered", "max_active": 1}', false),
+    ('{"policy": "exclusive"}', '{"policy": "exclusive", "max_active": 1}', true),
     ('{}', '{"max_active": 1}', true),
     ('{"max_active": 1}', '{"max_active": 2}', false),
     ('{"max_active": 1}', '{}', true),
@@ -35,9 +36,8 @@ FROM (
     ('{}', '{"rate_limit": 1, "rate_period": "1 s"}', true),
     ('{"rate_limit": 1, "rate_period": "1 s"}', '{"rate_limit": 5, "rate_period": "1 h"}', false),
     ('{}', '{"key_rate_limit": 1, "key_rate_period": "1 s"}', true),
-    ('{"key_rate_limit": 1, "key_rate_period": "1 s"}', '{"key_rate_limit": 5, "key_rate_period": "1 h"}', false),
     ('{"key_rate_limit": 1, "key_rate_period": "1 s"}', '{}', true),
-    ('{"max_active": 1}', '{"key_max_active": 1}', true)
+    ('{"max_active": 1}', '{"key_max_active": 1}', false)
 ) AS given (before, after, new);
 
 SELECT * FROM finish();

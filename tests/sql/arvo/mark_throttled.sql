@@ -18,7 +18,8 @@ CREATE FUNCTION pg_temp.arriving(VARIADIC p_given text[]) RETURNS arvo.arrival[]
 LANGUAGE sql AS $$
     SELECT array_agg((
         given.ordinal::integer, pg_temp.event(given.words[1], given.words[2]), named.queue, named.name, true, arvo.lane_for(named.name),
-        nullif(given.words[3], '')::bigint, coalesce(given.words[4]::interval, '0'), nextval('arvo.delivery_number'), NULL, NULL
+        nullif(given.words[3], '')::bigint, coalesce(given.words[4]::interval, '0'), nextval('arvo.delivery_number'), NULL, NULL,
+        given.ordinal::integer, NULL
     )::arvo.arrival ORDER BY given.ordinal)
     FROM (SELECT string_to_array(item, ' ') AS words, ordinal FROM unnest(p_given) WITH ORDINALITY AS i (item, ordinal)) AS given
     INNER JOIN arvo.queue AS named ON named.name = given.words[2]

@@ -1,6 +1,6 @@
 -- arvo.promote(limit): contract, stories.
 BEGIN;
-SELECT plan(36);
+SELECT plan(37);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -41,6 +41,9 @@ SELECT results_eq(
     format($$ VALUES (%s::bigint, 1, timestamptz '2030-01-01 00:00:10Z', pg_current_xact_id(),
                       pg_temp.event('a', 'com.test.sink'), 5) $$, :delivery),
     'to its lane, under its number, with its event, accepted into the log now'
+);
+SELECT is(
+    (SELECT log.deferred_xid FROM arvo.log), (SELECT deferred.xid FROM arvo.deferred), 'saying which transaction had deferred it: tallies go by that'
 );
 SELECT is(arvo.promote(), 0, 'once');
 COMMIT AND CHAIN;

@@ -9,7 +9,7 @@ SELECT * FROM pg_temp.contract(
     'arvo.when_of(jsonb)',
     'interval', 'plpgsql', 'stable', false,
     'nobody',
-    ARRAY['search_path=pg_catalog, pg_temp', 'TimeZone=UTC']
+    ARRAY['search_path=pg_catalog, pg_temp']
 );
 
 -- stories ---------------------------------------------------------------------------------------

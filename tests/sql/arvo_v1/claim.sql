@@ -1,6 +1,6 @@
 -- arvo_v1.claim(queues, limit, worker, limits, lease): contract, stories, refusals.
 BEGIN;
-SELECT plan(53);
+SELECT plan(59);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -190,6 +190,29 @@ SELECT is(
     'refused RV301', 'whoever held it before has lost it'
 );
 COMMIT AND CHAIN;
+
+-- stories: paused, draining
+
+DO $$ BEGIN
+    PERFORM arvo_v1.register_queue('still.plain'), arvo_v1.register_queue('still.line', p_policy => 'ordered');
+    PERFORM pg_temp.send('still.plain', 'p1'), pg_temp.send('still.line', 'l1');
+    UPDATE arvo.queue SET paused_at = arvo.clock() WHERE name LIKE 'still.%';
+END; $$;
+COMMIT AND CHAIN;
+SELECT is(pg_temp.claim('{still.plain,still.line}'), '{}', 'a paused queue hands out nothing');
+SELECT is(pg_temp.claim('{still.*}'), '{}', 'by no name');
+UPDATE arvo.queue SET paused_at = NULL, drained_to = arvo.window_snapshot() WHERE name LIKE 'still.%';
+COMMIT AND CHAIN;
+SELECT pg_temp.send('still.plain', 'p2');
+SELECT pg_temp.send('still.line', 'l2');
+COMMIT AND CHAIN;
+SELECT is(ARRAY(SELECT id FROM unnest(pg_temp.claim('{still.*}')) AS id ORDER BY id), '{l1,p1}', 'a draining one what it held');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.claim('{still.*}'), '{}', 'and nothing that came later');
+UPDATE arvo.queue SET drained_to = NULL WHERE name LIKE 'still.%';
+COMMIT AND CHAIN;
+SELECT is(pg_temp.claim('{still.plain}'), '{p2}', 'until it no longer drains');
+SELECT is(pg_temp.claim('{still.line}'), '{}', 'where a key is busy the next one waits');
 
 -- refusals --------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 -- arvo_v1.dispatch_many(events, start_after, priority, ignore_domain, options): contract, stories, refusals.
 BEGIN;
-SELECT plan(16);
+SELECT plan(21);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -47,6 +47,32 @@ COMMIT AND CHAIN;
 SELECT is(
     (SELECT array_agg(event ->> 'id' ORDER BY delivery) FROM arvo_v1.claim('{com.test.sink}', 3)), '{1,4,many-1}',
     'they are delivered in that order'
+);
+
+-- stories: in one call, and what is emitted
+
+DO $$ BEGIN PERFORM arvo_v1.register_queue('com.test.short', p_policy => 'short', p_key_from => 'subject'); END; $$;
+SELECT results_eq(
+    $$ SELECT event_id, outcome, delivery - first_value(delivery) OVER (ORDER BY ordinal) FROM arvo_v1.dispatch_many(jsonb_build_array(
+           pg_temp.event('a', 'com.test.short'), pg_temp.event('b', 'com.test.short'), pg_temp.event('a', 'com.test.short'),
+           pg_temp.event('b', 'com.test.short'), pg_temp.event('c', 'com.test.short', '{"subject": "order-2"}'))) $$,
+    $$ VALUES ('a', 'queued', 0::bigint), ('b', 'throttled', 0), ('a', 'duplicate', 0), ('b', 'throttled', 0), ('c', 'queued', 4) $$,
+    'duplicates and throttled ones of one call name the first'
+);
+SELECT is(
+    (SELECT array_agg(event ->> 'id' ORDER BY delivery) FROM arvo.log INNER JOIN arvo.lane USING (lane) INNER JOIN arvo.queue USING (queue)
+     WHERE name = 'com.test.short'), '{a,c}', 'only the others go in'
+);
+SELECT is_empty('SELECT FROM arvo.omission', 'who dispatches is told, so nothing is written down');
+SELECT results_eq(
+    $$ SELECT event_id, outcome FROM arvo.append(ARRAY[pg_temp.event('a', 'com.test.short'), pg_temp.event('a', 'com.test.sink'),
+           pg_temp.event('1', 'com.test.sink')], p_emitted => true) $$,
+    $$ VALUES ('a', 'throttled'), ('a', 'queued'), ('1', 'queued') $$, 'what is emitted is never a duplicate, but may be throttled'
+);
+SELECT results_eq(
+    'SELECT at, queue, outcome, first_delivery, event_id, event FROM arvo.omission',
+    $$ SELECT timestamptz '2030-01-01Z', 'com.test.short', 'throttled', min(delivery), 'a', pg_temp.event('a', 'com.test.short')
+       FROM arvo.log WHERE event ->> 'id' = 'a' AND lane = arvo.lane_for('com.test.short') $$, 'then that is written down'
 );
 
 -- refusals --------------------------------------------------------------------------------------

@@ -74,9 +74,10 @@ SELECT results_eq(
     'leases of several queues in one call; one that has lapsed and that nobody took back is its holder''s still'
 );
 COMMIT AND CHAIN;
-SET arvo.frozen_clock = '2030-01-01T00:01:59.999999Z';
+-- Looked for at most twice a second: so a look just before the new time would put the next one behind it.
+SET arvo.frozen_clock = '2030-01-01T00:01:59.5Z';
 SELECT count(*) FROM arvo_v1.maintain() \gset
-SELECT is_empty($$ SELECT FROM arvo.closure WHERE outcomes = '{expired}' $$, 'one microsecond before the new time it is alive');
+SELECT is_empty($$ SELECT FROM arvo.closure WHERE outcomes = '{expired}' $$, 'before the new time it is alive');
 COMMIT AND CHAIN;
 SET arvo.frozen_clock = '2030-01-01T00:02:00Z';
 SELECT count(*) FROM arvo_v1.claim('{a,b}', 9) \gset

@@ -1,6 +1,6 @@
 -- arvo_v1.maintain(): contract, stories, refusals.
 BEGIN;
-SELECT plan(22);
+SELECT plan(30);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -21,12 +21,17 @@ SELECT * FROM pg_temp.contract(
 );
 
 CREATE FUNCTION pg_temp.maintain() RETURNS text
-LANGUAGE sql AS $$ SELECT string_agg(task || ' ' || touched, ', ' ORDER BY ordinality) FROM arvo_v1.maintain() WITH ORDINALITY $$;
+LANGUAGE sql AS $$
+    SELECT coalesce(string_agg(task || ' ' || touched, ', ' ORDER BY ordinality) FILTER (WHERE touched <> 0 AND task <> 'tallied'), 'nothing')
+    FROM arvo_v1.maintain() WITH ORDINALITY
+$$;
+UPDATE arvo.generation SET opened_at = '2030-01-01T00:00:00Z';
+UPDATE arvo.event_key_generation SET opened_at = '2030-01-01T00:00:00Z';
 
 -- stories ---------------------------------------------------------------------------------------
 
 SET arvo.frozen_clock = '2030-01-01T00:00:00Z';
-SELECT is(pg_temp.maintain(), 'promoted 0, healed 0, swept 0, unlocked 0', 'nothing to do');
+SELECT is(pg_temp.maintain(), 'nothing', 'nothing to do');
 DO $$
 BEGIN
     PERFORM arvo_v1.register_queue('a', p_retry_limit => 0);
@@ -41,10 +46,10 @@ COMMIT AND CHAIN;
 SELECT lease, delivery FROM arvo_v1.claim('{a}') \gset
 COMMIT AND CHAIN;
 SET arvo.frozen_clock = '2030-01-01T00:00:09.999999Z';
-SELECT is(pg_temp.maintain(), 'promoted 0, healed 0, swept 0, unlocked 0', 'one microsecond early nothing is due');
+SELECT is(pg_temp.maintain(), 'nothing', 'one microsecond early nothing is due');
 COMMIT AND CHAIN;
 SET arvo.frozen_clock = '2030-01-01T00:00:10Z';
-SELECT is(pg_temp.maintain(), 'promoted 1, healed 0, swept 1, unlocked 0', 'exactly then it is promoted, and its old row swept away');
+SELECT is(pg_temp.maintain(), 'promoted 1, swept 1', 'exactly then it is promoted, and its old row swept away');
 SELECT results_eq(
     $$ SELECT event ->> 'id' FROM arvo.deferred $$, $$ VALUES ('much later') $$, 'what is not due stays'
 );
@@ -52,10 +57,10 @@ SELECT is((SELECT count(*) FROM arvo.promotion), 1::bigint, 'old rows of the cur
 COMMIT AND CHAIN;
 
 SET arvo.frozen_clock = '2030-01-01T00:00:29.999999Z';
-SELECT is(pg_temp.maintain(), 'promoted 0, healed 0, swept 0, unlocked 0', 'one microsecond before a lease lapses');
+SELECT is(pg_temp.maintain(), 'nothing', 'one microsecond before a lease lapses');
 COMMIT AND CHAIN;
 SET arvo.frozen_clock = '2030-01-01T00:00:30Z';
-SELECT is(pg_temp.maintain(), 'promoted 0, healed 1, swept 0, unlocked 0', 'exactly then it is taken back, without any claim');
+SELECT is(pg_temp.maintain(), 'healed 1', 'exactly then it is taken back, without any claim');
 SELECT results_eq(
     'SELECT event_id, reason, attempts FROM arvo.dead', $$ VALUES ('now', 'lease_expired', 1) $$,
     'a poison event whose only attempt never reports back is dead'
@@ -65,20 +70,49 @@ SELECT results_eq(
     format($$ VALUES (%s::bigint, ARRAY[%s::bigint], '{expired}'::text[]) $$, :lease, :delivery), 'the journal says so'
 );
 COMMIT AND CHAIN;
-SELECT is(pg_temp.maintain(), 'promoted 0, healed 0, swept 0, unlocked 0', 'once');
+SELECT is(pg_temp.maintain(), 'nothing', 'once');
 SELECT is(
     (SELECT array_agg(event ->> 'id') FROM arvo_v1.claim('{a}', 9)), '{later}', 'claims go on where they were'
 );
 COMMIT AND CHAIN;
 
 SET arvo.frozen_clock = '2030-01-01T01:00:09.999999Z';
-SELECT is(
-    regexp_replace(pg_temp.maintain(), '^.*, ', ''), 'unlocked 0', 'a lapsed lock is left alone for an hour'
-);
+SELECT is(pg_temp.maintain(), 'healed 2', 'a lapsed lock is left alone for an hour');
 COMMIT AND CHAIN;
 SET arvo.frozen_clock = '2030-01-01T01:00:10Z';
-SELECT is(regexp_replace(pg_temp.maintain(), '^.*, ', ''), 'unlocked 1', 'then it is removed');
+SELECT is(pg_temp.maintain(), 'unlocked 1', 'then it is removed');
 SELECT results_eq('SELECT subject FROM arvo.state_lock', $$ VALUES ('order-2') $$, 'that one only');
+COMMIT AND CHAIN;
+
+SELECT results_eq(
+    'SELECT task FROM arvo_v1.maintain()',
+    $$ VALUES ('promoted'), ('tallied'), ('healed'), ('retired'), ('expired'), ('swept'), ('unlocked'), ('keys'), ('notes'), ('workers'), ('turned'),
+              ('finished'), ('opened'), ('emptied') $$,
+    'one row for each task, the one that locks most at the end'
+);
+COMMIT AND CHAIN;
+
+-- retention, and a whole turn of history
+SET arvo.frozen_clock = '2030-01-15T00:00:00Z';
+DO $$
+BEGIN
+    PERFORM arvo_v1.dispatch(pg_temp.event('waits', 'b'));
+END;
+$$;
+COMMIT AND CHAIN;
+SELECT is(pg_temp.maintain(), 'promoted 1, swept 1, unlocked 1, turned 1, opened 1', 'a new generation');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.maintain(), 'nothing', 'the old one is pinned by what was promoted into it');
+SELECT results_eq('SELECT kind, queue FROM arvo.generation_pins()', $$ VALUES ('unclaimed', 'a'), ('unclaimed', 'b') $$, 'so it says');
+COMMIT AND CHAIN;
+SET arvo.frozen_clock = '2030-01-29T00:00:00Z';
+SELECT is(pg_temp.maintain(), 'retired 2, opened 1', 'after fourteen days these are dead letters');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.maintain(), 'healed 3, finished 2', 'and both old generations are finished');
+COMMIT AND CHAIN;
+SET arvo.frozen_clock = '2030-02-05T00:00:00Z';
+SELECT is(regexp_replace(pg_temp.maintain(), '^.*, ', ''), 'emptied 1', 'seven days later it is emptied');
+SELECT is_empty('SELECT FROM arvo.log', 'history has come to its end');
 COMMIT AND CHAIN;
 
 -- refusals --------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 -- arvo_v1.register_queue(queue, options…): contract, stories, refusals.
 BEGIN;
-SELECT plan(45);
+SELECT plan(74);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -95,6 +95,52 @@ SELECT is(
     'expire_in, retry_delay, retry_delay_max', 'the most'
 );
 
+-- stories: the whole of the options
+
+SELECT is(
+    (SELECT concat_ws(' ', change, policy, stateful) FROM arvo_v1.register_queue('com.test.flow', p_stateful => true)), 'created ordered t',
+    'a stateful queue is ordered from its first registration'
+);
+SELECT is(
+    (SELECT concat_ws(' ', change, policy) FROM arvo_v1.register_queue('com.test.flow2', p_stateful => true, p_policy => 'standard')),
+    'created standard', 'unless a policy is named'
+);
+SELECT is(
+    (SELECT concat_ws(' ', change, policy) FROM arvo_v1.register_queue('com.test.plain', p_stateful => true)), 'stateful standard',
+    'one that was registered before stays what it is'
+);
+SELECT is(
+    (SELECT change FROM arvo_v1.register_queue('com.test.wide', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'exclusive', 'tenant', NULL,
+        '1 s', '2 days', '3 days', '4 days', '5 s', true, 6, 7, 8, '9 s', 10, '11 s', 12, '{"E": "dead"}', '{}', 'worker 1')),
+    'created', 'every option'
+);
+SELECT results_eq(
+    $$ SELECT policy, key_from, start_after, retention, delete_after, deduplicate_for, singleton_for, singleton_next_slot, max_active,
+              key_max_active, rate_limit, rate_period, key_rate_limit, key_rate_period, max_redrives, error_rules
+       FROM arvo_v1.register_queue('com.test.wide') $$,
+    $$ VALUES ('exclusive', 'tenant', interval '1 s', interval '2 days', interval '3 days', interval '4 days', interval '5 s', true, 6, 7, 8,
+               interval '9 s', 10, interval '11 s', 12, '{"E": "dead"}'::jsonb) $$, 'is stored under its own name'
+);
+SELECT is(
+    (SELECT change FROM arvo_v1.register_queue('com.test.wide', p_max_redrives => 13, p_reset => '{max_active,rate_limit,rate_period,policy}')),
+    'max_active, max_redrives, policy, rate_limit, rate_period', 'some are changed, some go back to their defaults'
+);
+SELECT is(
+    (SELECT concat_ws(' ', policy, max_redrives, coalesce(max_active, 0), coalesce(rate_limit, 0)) FROM arvo.queue WHERE name = 'com.test.wide'),
+    'standard 13 0 0', 'all of them in one call'
+);
+SELECT is((SELECT change FROM arvo_v1.register_queue('com.test.wide', p_reset => '{max_active}')), 'unchanged', 'or not at all');
+DO $$ BEGIN
+    PERFORM arvo_v1.register_queue('com.test.wide', p_worker => 'worker 1', p_retry_limit => 3),
+            arvo_v1.register_queue('com.test.wide', p_worker => 'worker 2', p_retry_limit => 4);
+END; $$;
+SELECT results_eq(
+    'SELECT queue, worker, options, at FROM arvo.registration ORDER BY worker',
+    $$ VALUES ('com.test.wide', 'worker 1', '{"retry_limit": 3}'::jsonb, timestamptz '2030-01-01 01:00:00Z'),
+              ('com.test.wide', 'worker 2', '{"retry_limit": 4}', '2030-01-01 01:00:00Z') $$,
+    'what each process asked for last is kept'
+);
+
 -- refusals --------------------------------------------------------------------------------------
 
 SELECT is(
@@ -124,8 +170,32 @@ FROM (
     ($$ 'a', p_dead_letter => 'b c' $$, 'dead_letter', '"a"'),
     ($$ 'a', p_dead_letter => 'a' $$, 'dead_letter', '"a"'),
     ($$ 'a', p_warning_queue_size => 0 $$, 'warning_queue_size', '"a"'),
-    ($$ 'a', p_retry_limit => -1, p_warning_queue_size => 0 $$, 'retry_limit', '"a"')
+    ($$ 'a', p_retry_limit => -1, p_warning_queue_size => 0 $$, 'retry_limit', '"a"'),
+    ($$ 'a', p_policy => 'fifo' $$, 'policy', '"a"'),
+    ($$ 'a', p_key_from => 'data' $$, 'key_from', '"a"'),
+    ($$ 'a', p_on_failure => 'step_aside' $$, 'on_failure', '"a"'),
+    ($$ 'a', p_start_after => '-1 s' $$, 'start_after', '"a"'),
+    ($$ 'a', p_retention => '0' $$, 'retention', '"a"'),
+    ($$ 'a', p_delete_after => '0' $$, 'delete_after', '"a"'),
+    ($$ 'a', p_deduplicate_for => '-1 s' $$, 'deduplicate_for', '"a"'),
+    ($$ 'a', p_singleton_for => '0' $$, 'singleton_for', '"a"'),
+    ($$ 'a', p_singleton_next_slot => true $$, 'singleton_next_slot', '"a"'),
+    ($$ 'a', p_max_active => 0 $$, 'max_active', '"a"'),
+    ($$ 'a', p_policy => 'singleton', p_key_max_active => 1 $$, 'key_max_active', '"a"'),
+    ($$ 'a', p_rate_limit => 0, p_rate_period => '1 s' $$, 'rate_limit', '"a"'),
+    ($$ 'a', p_rate_limit => 1 $$, 'rate_period', '"a"'),
+    ($$ 'a', p_key_rate_limit => 0, p_key_rate_period => '1 s' $$, 'key_rate_limit', '"a"'),
+    ($$ 'a', p_key_rate_period => '1 s' $$, 'key_rate_period', '"a"'),
+    ($$ 'a', p_max_redrives => -1 $$, 'max_redrives', '"a"'),
+    ($$ 'a', p_error_rules => '{"E": 1}' $$, 'error_rules', '"a"'),
+    ($$ 'a', p_error_rules => 'null' $$, 'error_rules', '"a"'),
+    ($$ 'com.test.flow', p_priority => 9 $$, 'priority', '"com.test.flow"')
 ) AS given (arguments, option, queue);
+SELECT is(
+    pg_temp.raised($$ SELECT arvo_v1.register_queue('a', p_reset => '{colour}') $$), 'RV002 | option is not valid | reset | reset: "colour"',
+    'an option to reset that there is not'
+);
+
 SELECT is_empty($$ SELECT FROM arvo.queue WHERE name IN ('a', '', 'b c') $$, 'nothing is made of them');
 
 SELECT * FROM finish();

@@ -1,6 +1,6 @@
 -- arvo_v1.trace(subject, event_id): contract, stories, refusals.
 BEGIN;
-SELECT plan(25);
+SELECT plan(35);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -127,6 +127,53 @@ SELECT is(
     (SELECT count(*) FROM arvo_v1.trace('root') WHERE outcome = 'active' AND worker = 'w4' AND claimed_at = '2030-01-01 00:01:00Z'), 2::bigint,
     'a lease that was carried forward is told once, from its claim'
 );
+COMMIT AND CHAIN;
+
+-- Where it stands in the tree, how long it waited, why it is there.
+SELECT results_eq(
+    $$ SELECT subject, parent_subject, depth FROM arvo_v1.trace('child') WHERE event_id IN ('start', 'child') AND outcome IN ('completed', 'expired') $$,
+    $$ VALUES ('root', NULL::text, 0), ('child', 'root', 1) $$, 'parents before children'
+);
+SELECT results_eq(
+    $$ SELECT attempt, wait_time, cause ->> 'outcome', cause ->> 'delivery' IS NOT NULL FROM arvo_v1.trace('root') WHERE event_id = 'start' $$,
+    $$ VALUES (1, interval '1 second', NULL, false), (2, interval '0', 'failed', true) $$, 'the wait from accepted, or promoted, to claimed; and why there was a second'
+);
+SELECT results_eq(
+    $$ SELECT event_id, cause ->> 'outcome', cause ->> 'dead' FROM arvo_v1.trace('root') WHERE queue = 'step' AND outcome = 'active' $$,
+    $$ VALUES ('own', 'redriven', '1'), ('child', 'redriven', '2') $$, 'which dead letter was redriven'
+);
+SELECT results_eq(
+    $$ SELECT outcome, due_at, wait_time, parent_subject, depth FROM arvo_v1.trace('other') $$,
+    $$ VALUES ('deferred', timestamptz '2030-01-02 00:00:00Z', NULL::interval, NULL::text, 0) $$, 'until when it is put off; a workflow without a place in a tree'
+);
+INSERT INTO arvo.omission (at, queue, outcome, first_delivery, event_id, subject_key, event_key, event)
+SELECT '2030-01-01T00:00:59Z', 'step', 'throttled', 77, 'kept-out', hashtextextended('child', 0), hashtextextended('kept-out', 0),
+       pg_temp.event('kept-out', 'step', '{"subject": "child", "parentid": "child"}');
+SELECT results_eq(
+    $$ SELECT event_id, parent_id, queue, delivery, attempt, outcome, accepted_at, cause, depth FROM arvo_v1.trace('root') WHERE outcome = 'throttled' $$,
+    $$ VALUES ('kept-out', 'child', 'step', NULL::bigint, 0, 'throttled', timestamptz '2030-01-01 00:00:59Z',
+               '{"outcome": "throttled", "first_delivery": 77}'::jsonb, 1) $$,
+    'what a policy did not let in, and what was in its way'
+);
+
+-- Every way to wait, and to be withdrawn.
+CREATE FUNCTION pg_temp.waits() RETURNS text
+LANGUAGE sql AS $$ SELECT outcome FROM arvo_v1.trace('waits') $$;
+SELECT arvo_v1.dispatch(pg_temp.event('waits', 'flow', '{"subject": "waits"}')) \gset
+COMMIT AND CHAIN;
+UPDATE arvo.queue SET drained_to = '1:1:' WHERE name = 'flow';
+SELECT is(pg_temp.waits(), 'draining', 'its queue is drained, it came too late');
+UPDATE arvo.queue SET paused_at = arvo.clock() WHERE name = 'flow';
+SELECT is(pg_temp.waits(), 'paused', 'its queue is paused');
+UPDATE arvo.queue SET paused_at = NULL, drained_to = NULL WHERE name = 'flow';
+INSERT INTO arvo.parked (queue, key, place, delivery, lane, xid, at)
+SELECT lane.queue, 7, 1, log.delivery, log.lane, log.xid, log.at FROM arvo.log INNER JOIN arvo.lane ON lane.lane = log.lane WHERE log.event ->> 'id' = 'waits';
+SELECT is(pg_temp.waits(), 'waiting', 'it waits for its key');
+INSERT INTO arvo.tombstone (lane, delivery, at, reason) SELECT lane, delivery, arvo.clock(), 'moved' FROM arvo.parked;
+SELECT is(pg_temp.waits(), 'moved', 'it was moved elsewhere');
+DELETE FROM arvo.parked;
+UPDATE arvo.tombstone SET reason = 'cancelled';
+SELECT is(pg_temp.waits(), 'cancelled', 'it was cancelled');
 SELECT arvo_v1.dispatch(pg_temp.event('long', 'flow', jsonb_build_object('subject', repeat('s', 20000)))) \gset
 SELECT is((SELECT count(*) FROM arvo_v1.trace(repeat('s', 20000))), 1::bigint, 'a subject may be longer than 10,000 characters');
 SELECT is_empty($$ SELECT * FROM arvo_v1.trace(repeat('s', 20000) || 'x') $$, 'of which every character counts');

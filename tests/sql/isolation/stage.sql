@@ -109,10 +109,11 @@ WITH entry AS (
     WHERE NOT EXISTS (SELECT FROM arvo.log WHERE log.delivery = waiting.delivery)
 ),
 leased AS MATERIALIZED (
+    -- the last time: a delivery of an ordered run that went back to its place is leased again
     SELECT DISTINCT ON (taken.delivery) taken.delivery, lease.token
     FROM arvo.lease CROSS JOIN LATERAL unnest(lease.deliveries) AS taken (delivery)
     WHERE lease.token <> 0 AND NOT lease.carried
-    ORDER BY taken.delivery, lease.token
+    ORDER BY taken.delivery, lease.token DESC
 ),
 closed AS MATERIALIZED (
     SELECT DISTINCT ON (gone.delivery, closure.token) gone.delivery, closure.token,
@@ -130,9 +131,11 @@ SELECT
     entry.cause,
     entry.xid,
     CASE
+        WHEN parked.delivery IS NOT NULL THEN 'parked'
         WHEN closed.outcome IS NOT NULL THEN closed.outcome
         WHEN leased.token IS NOT NULL THEN 'leased'
         WHEN entry.postponed THEN 'deferred'
+        WHEN EXISTS (SELECT FROM arvo.parked WHERE parked.delivery = entry.delivery) THEN 'parked'
         ELSE 'queued'
     END AS place
 FROM entry
@@ -141,7 +144,8 @@ INNER JOIN arvo.queue ON queue.queue = lane.queue
 LEFT JOIN arvo.log AS origin
     ON origin.delivery = entry.origin_delivery AND origin.event IS NOT NULL
 LEFT JOIN leased ON leased.delivery = entry.delivery
-LEFT JOIN closed ON closed.token = leased.token AND closed.delivery = entry.delivery;
+LEFT JOIN closed ON closed.token = leased.token AND closed.delivery = entry.delivery
+LEFT JOIN arvo.parked ON parked.delivery = entry.delivery;
 
 -- "event: place, place …" in order of delivery, for all events of a queue.
 CREATE FUNCTION stage.see(p_queue text DEFAULT NULL) RETURNS SETOF text
@@ -151,6 +155,124 @@ FROM stage.story AS told
 WHERE p_queue IS NULL OR told.queue = p_queue
 GROUP BY told.event_id
 ORDER BY told.event_id;
+$$;
+
+-- What is wrong with keys and places: leases, closures and parked rows against turn, ready and singleton.
+CREATE FUNCTION stage.turn_faults() RETURNS SETOF text
+LANGUAGE sql VOLATILE AS $$
+WITH turn AS MATERIALIZED (
+    SELECT DISTINCT ON (state.queue, state.key) state.*
+    FROM arvo.turn AS state ORDER BY state.queue, state.key, state.number DESC
+),
+newest AS MATERIALIZED (
+    SELECT DISTINCT ON (lease.token) lease.*
+    FROM arvo.lease WHERE lease.token <> 0 ORDER BY lease.token, lease.number DESC
+),
+held AS MATERIALIZED (
+    SELECT lane.queue, taken.delivery, taken.key
+    FROM newest
+    INNER JOIN arvo.lane ON lane.lane = newest.lane
+    CROSS JOIN LATERAL unnest(newest.deliveries, newest.keys) AS taken (delivery, key)
+    WHERE NOT EXISTS (
+        SELECT FROM arvo.closure
+        WHERE closure.token = newest.token AND taken.delivery = ANY (closure.deliveries)
+    )
+),
+-- deliveries that are still to come, or in hand, and the first one of each event
+pending AS MATERIALIZED (
+    SELECT entry.delivery, entry.first
+    FROM (
+        SELECT deferred.delivery, coalesce(deferred.origin_delivery, deferred.delivery) AS first
+        FROM arvo.deferred
+        UNION
+        SELECT log.delivery, coalesce(log.origin_delivery, log.delivery) FROM arvo.log
+    ) AS entry
+    WHERE entry.delivery NOT IN (SELECT unnest(newest.deliveries) FROM newest)
+    OR entry.delivery IN (SELECT held.delivery FROM held)
+    OR entry.delivery IN (SELECT parked.delivery FROM arvo.parked)
+)
+SELECT format('queue %s, key %s has %s states', state.queue, state.key, count(*))
+FROM arvo.turn AS state GROUP BY state.queue, state.key HAVING count(*) > 1
+UNION ALL
+SELECT format('queue %s: %s are leased, %s are counted', named.name, count(held.delivery),
+              coalesce(max(turn.active), 0))
+FROM arvo.queue AS named
+LEFT JOIN held ON held.queue = named.queue
+LEFT JOIN turn ON turn.queue = named.queue AND turn.key = 0
+WHERE named.gated
+GROUP BY named.name HAVING count(held.delivery) <> coalesce(max(turn.active), 0)
+UNION ALL
+SELECT format('queue %s: %s are leased, and no more than %s may be', named.name,
+              count(held.delivery), max(named.max_active))
+FROM arvo.queue AS named
+INNER JOIN held ON held.queue = named.queue
+GROUP BY named.name HAVING count(held.delivery) > max(named.max_active)
+UNION ALL
+SELECT format('key %s: %s are leased, %s are counted', coalesce(turn.key, counted.key),
+              coalesce(counted.active, 0), coalesce(turn.active, 0))
+FROM (SELECT turn.* FROM turn WHERE turn.key <> 0) AS turn
+FULL JOIN (
+    SELECT held.queue, held.key, count(*) AS active
+    FROM held INNER JOIN arvo.queue AS named ON named.queue = held.queue AND named.gated
+    WHERE held.key IS NOT NULL GROUP BY held.queue, held.key
+) AS counted ON counted.queue = turn.queue AND counted.key = turn.key
+WHERE coalesce(counted.active, 0) <> coalesce(turn.active, 0)
+UNION ALL
+SELECT format('key %s: %s are parked, %s are counted', coalesce(turn.key, line.key),
+              coalesce(line.waiting, 0), coalesce(turn.waiting, 0))
+FROM turn
+FULL JOIN (
+    SELECT parked.queue, parked.key, count(*) AS waiting
+    FROM arvo.parked GROUP BY parked.queue, parked.key
+) AS line ON line.queue = turn.queue AND line.key = turn.key
+WHERE coalesce(line.waiting, 0) <> coalesce(turn.waiting, 0)
+UNION ALL
+SELECT format('key %s: ready is %s, and the line of keys says otherwise', turn.key, turn.ready)
+FROM turn
+WHERE turn.ready <> EXISTS (
+    SELECT FROM arvo.ready
+    WHERE ready.queue = turn.queue AND ready.key = turn.key
+    AND ready.number > (arvo.head_of(arvo.home_lane(turn.queue))).ready_from
+)
+UNION ALL
+SELECT format('key %s: %s wait, there is room, and nobody will look', turn.key, turn.waiting)
+FROM turn INNER JOIN arvo.queue AS named ON named.queue = turn.queue
+WHERE turn.waiting > 0 AND NOT turn.ready AND arvo.key_room(named, turn) > 0
+UNION ALL
+SELECT format('key %s: delivery %s stands before the place up to which all were taken', turn.key,
+              parked.delivery)
+FROM turn
+INNER JOIN arvo.parked
+    ON parked.queue = turn.queue AND parked.key = turn.key AND parked.place <= turn.upto
+UNION ALL
+SELECT format('key %s: its holder %s is not to come', turn.key, turn.holder)
+FROM turn
+WHERE turn.holder IS NOT NULL
+AND (
+    turn.holder NOT IN (SELECT pending.delivery FROM pending)
+    OR turn.holder IN (SELECT held.delivery FROM held)
+    OR turn.holder IN (SELECT parked.delivery FROM arvo.parked)
+)
+UNION ALL
+SELECT format('delivery %s is parked and leased', parked.delivery)
+FROM arvo.parked INNER JOIN held ON held.delivery = parked.delivery
+UNION ALL
+SELECT format('place %s of key %s has %s rows', place.kind, place.key, count(*))
+FROM arvo.singleton AS place
+GROUP BY place.queue, place.kind, place.key HAVING count(*) > 1
+UNION ALL
+SELECT format('place %s of key %s belongs to %s, which is finished', place.kind, place.key,
+              place.delivery)
+FROM arvo.singleton AS place
+WHERE place.delivery IS NOT NULL
+AND place.delivery NOT IN (SELECT pending.first FROM pending)
+UNION ALL
+SELECT format('event %s of queue %s has key %s, and no delivery %s', encode(known.key, 'hex'),
+              known.queue, known.slot, known.delivery)
+FROM arvo.event_key AS known
+WHERE known.delivery NOT IN (
+    SELECT log.delivery FROM arvo.log UNION ALL SELECT deferred.delivery FROM arvo.deferred
+);
 $$;
 
 -- What contradicts the invariants; no rows when nothing does. Meant for a quiet moment.
@@ -178,10 +300,32 @@ successor AS MATERIALIZED (
     GROUP BY 1
 )
 SELECT format('delivery %s was leased %s times', held.delivery, count(*))
-FROM held WHERE NOT held.carried GROUP BY held.delivery HAVING count(*) > 1
+FROM held WHERE NOT held.carried
+GROUP BY held.delivery
+HAVING count(*) > 1 + (
+    SELECT count(*) FROM closed
+    WHERE closed.delivery = held.delivery AND closed.outcome = 'released'
+)
 UNION ALL
-SELECT format('delivery %s was closed %s times', closed.delivery, count(*))
-FROM closed GROUP BY closed.delivery HAVING count(*) > 1
+SELECT format('delivery %s was closed %s times under lease %s', closed.delivery, count(*),
+              closed.token)
+FROM closed GROUP BY closed.delivery, closed.token HAVING count(*) > 1
+UNION ALL
+SELECT format('delivery %s was closed for good %s times', closed.delivery, count(*))
+FROM closed WHERE closed.outcome <> 'released'
+GROUP BY closed.delivery HAVING count(*) > 1
+UNION ALL
+SELECT format('delivery %s is parked, and the cursor of lane %s has not reached it',
+              story.delivery, story.lane)
+FROM story
+WHERE story.place = 'parked'
+AND arvo.is_unclaimed(
+    (SELECT newest FROM arvo.lease AS newest
+     WHERE newest.lane = story.lane ORDER BY newest.number DESC LIMIT 1),
+    story.xid, story.delivery
+)
+UNION ALL
+SELECT stage.turn_faults()
 UNION ALL
 SELECT format('delivery %s was closed under lease %s, which does not hold it',
               closed.delivery, closed.token)
@@ -190,6 +334,8 @@ WHERE NOT EXISTS (
     SELECT FROM held WHERE held.token = closed.token AND held.delivery = closed.delivery
     AND NOT held.carried
 )
+-- a lease of an emptied generation may have been settled in the next
+AND closed.token > coalesce((SELECT min(held.token) FROM held), 0)
 UNION ALL
 SELECT format('delivery %s is twice in the log', log.delivery)
 FROM arvo.log INNER JOIN arvo.lane ON lane.lane = log.lane AND NOT lane.retired
@@ -231,13 +377,19 @@ LEFT JOIN arvo.dead
     OR (story.cause ? 'hops' AND story.place IN ('dead', 'expired') AND successor.delivery IS NULL
         AND dead.dead = (story.cause ->> 'dead')::bigint)
 WHERE coalesce(successor.times, 0) + (dead.delivery IS NOT NULL)::integer <> CASE
-    WHEN story.place IN ('retried', 'released', 'snoozed', 'conflict', 'expired', 'dead') THEN 1
+    WHEN story.place IN ('retried', 'released', 'snoozed', 'conflict', 'expired', 'dead', 'moved')
+        THEN 1
+    -- withdrawn, and not met by a claim yet
+    WHEN story.place = 'queued' AND EXISTS (
+        SELECT FROM arvo.tombstone
+        WHERE tombstone.delivery = story.delivery AND tombstone.reason = 'moved'
+    ) THEN 1
     ELSE 0
 END
 UNION ALL
 SELECT format('lane %s: lease numbers have a gap', lease.lane)
 FROM arvo.lease GROUP BY lease.lane
-HAVING count(*) <> max(lease.number) + 1 OR count(*) <> count(DISTINCT lease.number)
+HAVING count(*) <> max(lease.number) - min(lease.number) + 1 OR count(*) <> count(DISTINCT lease.number)
 UNION ALL
 SELECT format('lane %s, number %s: %s decreases', later.lane, later.number, later.which)
 FROM (

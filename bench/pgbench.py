@@ -1,0 +1,41 @@
+"""Pgbench: the program that comes with PostgreSQL, for what SQL alone can do."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.server import Database
+
+_RATE = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
+
+
+class PgbenchError(Exception):
+    """It failed; the message has its last lines."""
+
+
+def transactions_per_second(
+    programs: Path, database: Database, script: str, *, clients: int, seconds: float
+) -> float:
+    """Run a script over and over.
+
+    Raises:
+        PgbenchError: a client was refused something.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+        file.write(script)
+        file.flush()
+        words = [str(programs / "pgbench"), "-n", "-M", "prepared", "-f", file.name]
+        words += ["-c", str(clients), "-j", "2", "-T", str(max(1, round(seconds)))]
+        done = subprocess.run(
+            [*words, database.dsn], capture_output=True, text=True, check=False, timeout=600
+        )
+    found = _RATE.search(done.stdout)
+    if done.returncode or found is None:
+        raise PgbenchError(" ".join(done.stderr.split()[-40:]))
+    return float(found[1])

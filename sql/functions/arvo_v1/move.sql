@@ -1,0 +1,122 @@
+-- arvo_v1.move(to, filter…, limit, dry_run) — let another queue have deliveries that wait.
+CREATE OR REPLACE FUNCTION arvo_v1.move(
+    p_to text,
+    p_delivery bigint[] DEFAULT NULL,
+    p_queue text DEFAULT NULL,
+    p_event_id text DEFAULT NULL,
+    p_event_type text DEFAULT NULL,
+    p_subject text DEFAULT NULL,
+    p_tree text DEFAULT NULL,
+    p_before timestamptz DEFAULT NULL,
+    p_path jsonpath DEFAULT NULL,
+    p_text text DEFAULT NULL,
+    p_limit integer DEFAULT 1000,
+    p_dry_run boolean DEFAULT false
+)
+RETURNS SETOF arvo_v1.intervention
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $move$
+-- Which ones: as arvo.find_deliveries; all that is given must fit. A filter reads what waits, from each
+-- lane's cursor on, in order, until it has p_limit; by event, subject or tree it is a look-up.
+-- Each is withdrawn as moved, and appended to p_to at that queue's own priority with attempt 1; the
+-- event is not written again. One that is due later stays so, under its number. What a worker holds is
+-- left. A dead letter that lies in a dead-letter queue goes with its delivery. The places of a queue
+-- that gives out one per key (short, stately, exclusive) are for dispatches: nothing is moved there.
+-- A dry run takes no lock.
+--
+--   Reads    arvo.queue; as arvo.find_deliveries and arvo.recheck
+--   Writes   arvo.tombstone, arvo.deferred, arvo.dead, arvo.operation; as arvo.again, arvo.let_go
+--   Locks    as arvo.hold; arvo.dead rows; as arvo.lane_for
+--   Raises   RV003  a queue is not known
+--            RV005  the transaction is not READ COMMITTED
+--            RV006  nothing is given, limit is not valid, or nothing can be moved to that queue
+--            RV902  the stored transaction numbers are of another cluster
+DECLARE
+    v_to arvo.queue;
+    v_lane integer;
+    v_found arvo.finding[];
+    v_one arvo.finding;
+    v_done text;
+    v_successor bigint;
+    v_touched bigint := 0::bigint;
+BEGIN
+    PERFORM arvo.require_read_committed('move');
+    PERFORM arvo.require_home();
+    v_to := arvo.known_queue(p_to, 'to');
+    IF v_to.slotted OR p_to = p_queue THEN
+        RAISE EXCEPTION 'argument is not valid'
+        USING ERRCODE = 'RV006',
+              COLUMN = 'to',
+              DETAIL = format('to: %s, a queue of policy %s', p_to, v_to.policy),
+              HINT = 'Name another queue that does not give out one place per key.';
+    END IF;
+    SELECT array_agg(seen) INTO v_found
+    FROM arvo.find_deliveries(
+        p_delivery, p_queue, p_event_id, p_event_type, p_subject, p_tree, p_before, p_path, p_text,
+        CASE
+            WHEN num_nonnulls(p_delivery, p_event_id) > 0 THEN '{queued,parked,deferred,leased}'
+            ELSE '{queued,parked,deferred}'
+        END::text[], p_limit,
+        ARRAY(SELECT own.lane FROM arvo.lanes_of(v_to.queue) AS own)
+    ) AS seen;
+    IF p_dry_run THEN
+        RETURN QUERY
+        SELECT
+            seen.delivery, seen.event_id, seen.queue, seen.place,
+            CASE WHEN seen.place = 'leased' THEN 'left' ELSE 'moved' END, NULL::bigint
+        FROM unnest(v_found) AS seen
+        ORDER BY seen.delivery;
+        RETURN;
+    END IF;
+
+    v_found := arvo.hold(v_found);
+    v_lane := arvo.lane_for(p_to);
+    FOREACH v_one IN ARRAY v_found LOOP
+        v_done := 'left';
+        v_successor := NULL;
+        IF v_one.place <> 'leased' THEN
+            v_done := 'moved';
+            v_successor := arvo.relay(v_one, v_lane);
+        END IF;
+        v_touched := v_touched + (v_done = 'moved')::integer;
+        RETURN NEXT (
+            v_one.delivery, v_one.event_id, v_one.queue, v_one.place, v_done, v_successor
+        )::arvo_v1.intervention;
+    END LOOP;
+
+    PERFORM arvo.note_operation(
+        'move', p_queue,
+        jsonb_build_object(
+            'to', p_to, 'delivery', p_delivery, 'event_id', p_event_id, 'event_type', p_event_type,
+            'subject', p_subject, 'tree', p_tree, 'before', p_before, 'path', p_path,
+            'text', p_text, 'limit', p_limit
+        ),
+        v_touched
+    );
+END;
+$move$;
+
+COMMENT ON FUNCTION arvo_v1.move(
+    text, bigint[], text, text, text, text, text, timestamptz, jsonpath, text,
+    integer, boolean
+) IS
+'Moves waiting deliveries to another queue, by number, event, workflow tree or filter.';
+
+REVOKE ALL ON FUNCTION arvo_v1.move(
+    text, bigint[], text, text, text, text, text, timestamptz, jsonpath, text,
+    integer, boolean
+) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION arvo_v1.move(
+    text, bigint[], text, text, text, text, text, timestamptz, jsonpath, text,
+    integer, boolean
+)
+TO arvo_operator;

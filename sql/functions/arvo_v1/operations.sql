@@ -1,0 +1,40 @@
+-- arvo_v1.operations(queue, since, limit) — what operators did.
+CREATE OR REPLACE FUNCTION arvo_v1.operations(
+    p_queue text DEFAULT NULL,
+    p_since timestamptz DEFAULT NULL,
+    p_limit integer DEFAULT 100
+)
+RETURNS SETOF arvo_v1.operation
+LANGUAGE sql
+STABLE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $operations$
+-- The newest first. p_queue is meant as it was given then, also a name that ends in *.
+--
+--   Reads    arvo.operation
+--   Writes   nothing
+--   Locks    nothing
+--   Raises   nothing
+SELECT
+    operation.number,
+    operation.at,
+    operation.by,
+    operation.verb,
+    operation.queue,
+    operation.details,
+    operation.touched
+FROM arvo.operation
+WHERE (p_queue IS NULL OR operation.queue = p_queue)
+AND (p_since IS NULL OR operation.at >= p_since)
+ORDER BY operation.number DESC
+LIMIT p_limit;
+$operations$;
+
+COMMENT ON FUNCTION arvo_v1.operations(text, timestamptz, integer) IS
+'The audit of what operators did, newest first.';
+
+REVOKE ALL ON FUNCTION arvo_v1.operations(text, timestamptz, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION arvo_v1.operations(
+    text, timestamptz, integer
+) TO arvo_monitor, arvo_operator;

@@ -1,0 +1,103 @@
+"""What monitoring costs: blocks touched, with many rows that it must not read."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+OTHERS = 300_000
+STATS = "SELECT * FROM arvo_v1.queue_stats()"
+
+
+def fill(stage: psycopg.Connection, rows: int) -> None:
+    """So many ready, as many deferred: in a few transactions, as if they had been dispatched."""
+    lane = "(SELECT lane FROM arvo.lane ORDER BY lane LIMIT 1)"
+    for part in range(3):
+        for room, due, value in (("log", "slot", "0"), ("deferred", "due", "'2031-01-01'")):
+            stage.execute(
+                f"INSERT INTO arvo.{room} ({due}, lane, delivery, attempt, at, subject_key,"
+                f" event_key, event) SELECT {value}, {lane}, nextval('arvo.delivery_number'), 1,"
+                " '2030-01-01', n, n, jsonb_build_object('id', 'o' || n, 'subject', 's' || n)"
+                " FROM generate_series(%s::integer, %s::integer) AS n",
+                (part * rows // 3 + 1, (part + 1) * rows // 3),
+            )
+
+
+def test_figures_cost_the_same_whatever_waits(actors, stage):
+    ann = actors()
+    ann.register("q")
+    costs = []
+    for rows in (30_000, 150_000):
+        fill(stage, rows)
+        ann.ask("SELECT arvo.tally_lanes()")
+        ann.take(200)  # as many as the sample of waits looks up
+        ann.ask("SELECT 1 FROM arvo_v1.queue_stats()")
+        costs.append(ann.blocks(STATS))
+    told = ann.ask(
+        "SELECT queued_count, deferred_count, total_count, exact FROM arvo_v1.queue_stats()"
+    )
+    assert told == [(179_600, 180_000, 360_000, True)]
+    assert costs[1] < costs[0] * 1.3
+    assert costs[1] < 4000
+
+
+def test_without_a_tally_figures_are_right_and_dear(actors, stage):
+    """So the bound above is the tally's work."""
+    ann = actors()
+    ann.register("q")
+    fill(stage, 90_000)
+    told = "SELECT queued_count, deferred_count, total_count FROM arvo_v1.queue_stats()"
+    assert ann.ask(told) == [(90_000, 90_000, 180_000)]
+    without = ann.blocks(STATS)
+    ann.ask("SELECT arvo.tally_lanes()")
+    assert ann.ask(told) == [(90_000, 90_000, 180_000)]
+    assert ann.blocks(STATS) * 4 < without
+
+
+@pytest.fixture
+def history(actors: Any, stage: psycopg.Connection) -> Any:
+    """A session on a database where many deliveries of others have been run, and one workflow."""
+    ann = actors()
+    ann.register("q")
+    ann.put("first")
+    ann.complete(*ann.take(1))
+    stage.execute(
+        "INSERT INTO arvo.log (slot, lane, delivery, attempt, at, subject_key, event_key, event)"
+        " SELECT 0, 1, nextval('arvo.delivery_number'), 1, '2030-01-01', n, n,"
+        " jsonb_build_object('id', 'o' || n, 'subject', 's' || n)"
+        " FROM generate_series(1, %s) AS n",
+        (OTHERS,),
+    )
+    while ann.ask("SELECT count(*) FROM arvo_v1.claim('{q}', 1000)") != [(0,)]:
+        pass
+    stage.execute(
+        "INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)"
+        " SELECT 0, token, leased_at, deliveries, '{completed}',"
+        " array_fill(5, ARRAY[cardinality(deliveries)])"
+        " FROM arvo.lease WHERE token NOT IN (SELECT token FROM arvo.closure) AND token <> 0"
+    )
+    ann.put("second")
+    ann.put("second-later", after="1 hour")
+    ann.complete(*ann.take(10))
+    return ann
+
+
+def test_a_story_costs_the_same_whatever_others_did(history):
+    (told,) = history.ask("SELECT outcome, queue FROM arvo_v1.trace('first')")
+    assert told == ("completed", "q")
+    history.ask("SELECT count(*) FROM arvo_v1.trace('second')")
+    for subject in ("first", "second", "second-later"):
+        assert history.blocks("SELECT * FROM arvo_v1.trace(%s)", subject) < 400
+    history.ask("SELECT count(*) FROM arvo_v1.trace('nobody')")
+    assert history.blocks("SELECT * FROM arvo_v1.trace('nobody')") < 150
+
+
+def test_a_delivery_is_found_by_its_number_without_reading_history(history, stage):
+    stage.execute("SELECT brin_summarize_new_values('arvo.log_0_delivery_idx')")
+    blocks = stage.execute("SELECT pg_relation_size('arvo.log_0') / 8192").fetchone()[0]
+    for number in (1, OTHERS // 2, OTHERS + 2):
+        history.ask("SELECT count(*) FROM arvo_v1.explain_delivery(%s)", number)
+        assert history.blocks("SELECT * FROM arvo_v1.explain_delivery(%s)", number) < 800
+    assert blocks > 5000
+    (told,) = history.ask("SELECT place, reason FROM arvo_v1.explain_delivery(%s)", OTHERS // 2)
+    assert told == ("closed", "closed")

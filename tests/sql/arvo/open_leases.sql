@@ -1,0 +1,89 @@
+-- arvo.open_leases(queue): contract, stories.
+BEGIN;
+SELECT plan(17);
+\ir ../given.psql
+
+-- contract --------------------------------------------------------------------------------------
+
+SELECT * FROM pg_temp.contract(
+    'arvo.open_leases(integer)',
+    'SETOF bigint', 'sql', 'stable', false,
+    'nobody',
+    ARRAY['search_path=pg_catalog, pg_temp', 'enable_seqscan=off']
+);
+
+-- stories ---------------------------------------------------------------------------------------
+
+-- Deliveries in hand, under the names of their events.
+CREATE TEMPORARY TABLE held (id text PRIMARY KEY, lease bigint, delivery bigint, attempt integer, at timestamptz DEFAULT arvo.clock());
+CREATE FUNCTION pg_temp.send(p_queue text, VARIADIC p_ids text[]) RETURNS void
+LANGUAGE sql AS $$
+    SELECT arvo_v1.dispatch_many((
+        SELECT jsonb_agg(pg_temp.event(id, p_queue, jsonb_build_object('subject', left(id, 1), 'tenant', left(id, 1))) ORDER BY ordinal)
+        FROM unnest(p_ids) WITH ORDINALITY AS given (id, ordinal)
+    ))
+$$;
+-- Claims, and remembers: ids in order, with the attempt where it is not the first.
+CREATE FUNCTION pg_temp.take(p_queue text, p_limit integer DEFAULT 100) RETURNS text
+LANGUAGE sql AS $$
+    WITH claimed AS MATERIALIZED (
+        SELECT given.*, event ->> 'id' AS id FROM arvo_v1.claim(ARRAY[p_queue], p_limit, 'w1') WITH ORDINALITY AS given
+    ), kept AS (
+        INSERT INTO held SELECT id, lease, delivery, attempt, arvo.clock() FROM claimed
+        ON CONFLICT (id) DO UPDATE SET lease = excluded.lease, delivery = excluded.delivery, attempt = excluded.attempt, at = excluded.at
+    )
+    SELECT coalesce(
+        string_agg(id || CASE WHEN attempt > 1 THEN '/' || attempt ELSE '' END, ' ' ORDER BY ordinality), 'nothing'
+    )
+    FROM claimed
+$$;
+-- Settles 'id outcome [seconds]' …: what was answered, with the code of a refusal.
+CREATE FUNCTION pg_temp.settle(VARIADIC p_items text[]) RETURNS text
+LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(' ', held.id, verdict.outcome, verdict.code), ', ' ORDER BY verdict.ordinal)
+    FROM arvo_v1.settle((
+        SELECT jsonb_agg(
+            pg_temp.result(held.lease, held.delivery, given.words[2], jsonb_strip_nulls(jsonb_build_object('after', given.words[3]::integer)))
+            ORDER BY given.ordinal
+        )
+        FROM (SELECT string_to_array(item, ' ') AS words, ordinal FROM unnest(p_items) WITH ORDINALITY AS i (item, ordinal)) AS given
+        INNER JOIN held ON held.id = given.words[1]
+    )) AS verdict
+    INNER JOIN held ON held.lease = verdict.lease AND held.delivery = verdict.delivery
+$$;
+
+SET arvo.frozen_clock = '2030-01-01T00:00:00Z';
+DO $$
+BEGIN
+    PERFORM arvo_v1.register_queue('a');
+    PERFORM arvo_v1.register_queue('b');
+END;
+$$;
+COMMIT AND CHAIN;
+SELECT is((SELECT count(*) FROM arvo.open_leases((SELECT queue FROM arvo.queue WHERE name = 'a'))), 0::bigint, 'nothing is leased');
+SELECT pg_temp.send('a', '1', '2', '3');
+COMMIT AND CHAIN;
+SELECT pg_temp.send('b', '4');
+COMMIT AND CHAIN;
+SELECT arvo_v1.dispatch(pg_temp.event('5', 'a'), p_priority => 7) \gset
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('a', 1), '5', 'of two lanes');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('a', 2), '1 2', 'each a lease');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('a', 2), '3', 'and one more');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('b'), '4', 'and one of another queue');
+COMMIT AND CHAIN;
+SELECT is((SELECT array_agg(token) FROM arvo.open_leases((SELECT queue FROM arvo.queue WHERE name = 'a')) AS token), (SELECT array_agg(DISTINCT lease) FROM held WHERE id <> '4'), 'all of this queue, in order');
+SELECT is(pg_temp.settle('1 completed', '3 completed'), '1 completed, 3 completed', 'one wholly, one in part');
+COMMIT AND CHAIN;
+SELECT arvo_v1.extend((SELECT array_agg(lease) FROM held WHERE id = '2')) \gset
+COMMIT AND CHAIN;
+SELECT is((SELECT array_agg(token) FROM arvo.open_leases((SELECT queue FROM arvo.queue WHERE name = 'a')) AS token), (SELECT array_agg(DISTINCT lease ORDER BY lease) FROM held WHERE id IN ('2', '5')), 'those with something open, once each');
+SELECT is(pg_temp.settle('2 completed', '5 failed'), '2 completed, 5 retried', 'all over');
+COMMIT AND CHAIN;
+SELECT is((SELECT count(*) FROM arvo.open_leases((SELECT queue FROM arvo.queue WHERE name = 'a'))), 0::bigint, 'nothing again');
+
+SELECT * FROM finish();
+ROLLBACK;
