@@ -37,9 +37,11 @@ BEGIN
     FROM arvo.promotion AS head
     ORDER BY head.number DESC
     LIMIT 1;
-    SELECT coalesce(array_agg(listed.xid), '{}') INTO v_late
-    FROM pg_snapshot_xip(v_head.snapshot) AS listed (xid)
-    WHERE pg_visible_in_snapshot(listed.xid, v_snapshot);
+    IF pg_snapshot_xmin(v_head.snapshot) < pg_snapshot_xmax(v_head.snapshot) THEN
+        SELECT array_agg(listed.xid) INTO v_late
+        FROM pg_snapshot_xip(v_head.snapshot) AS listed (xid)
+        WHERE pg_visible_in_snapshot(listed.xid, v_snapshot);
+    END IF;
 
     -- Nearly always there is nothing to do: find that out by three probes of an index.
     v_unseen := EXISTS (
@@ -48,11 +50,16 @@ BEGIN
         WHERE (deferred.xid, deferred.delivery) >= (pg_snapshot_xmax(v_head.snapshot), 0)
         AND deferred.xid < pg_snapshot_xmax(v_snapshot)
         AND pg_visible_in_snapshot(deferred.xid, v_snapshot)
-    ) OR EXISTS (
-        SELECT
-        FROM unnest(v_late) AS listed (xid)
-        INNER JOIN arvo.deferred ON deferred.xid = listed.xid
     );
+    IF v_late IS NOT NULL AND NOT v_unseen THEN
+        v_unseen := EXISTS (
+            SELECT
+            FROM unnest(v_late) AS listed (xid)
+            CROSS JOIN LATERAL (
+                SELECT FROM arvo.deferred WHERE deferred.xid = listed.xid LIMIT 1
+            ) AS entry
+        );
+    END IF;
     IF NOT v_unseen AND NOT EXISTS (
         SELECT
         FROM arvo.deferred

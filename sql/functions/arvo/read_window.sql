@@ -65,7 +65,7 @@ BEGIN
         IF v_reading.last_xid >= v_from_xid THEN
             v_from_xid := v_reading.last_xid;
             v_from_delivery := v_reading.last_delivery;
-        ELSE
+        ELSIF pg_snapshot_xmin(v_reading.previous_snapshot) < v_from_xid THEN
             SELECT coalesce(array_agg(listed.xid), '{}') INTO v_late
             FROM pg_snapshot_xip(v_reading.previous_snapshot) AS listed (xid)
             WHERE pg_visible_in_snapshot(listed.xid, v_reading.snapshot)

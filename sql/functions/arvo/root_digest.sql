@@ -20,7 +20,12 @@ WITH RECURSIVE ancestor AS (
     UNION ALL
     SELECT lineage.subject_digest, lineage.parent_digest, ancestor.height + 1
     FROM ancestor
-    INNER JOIN arvo.lineage ON lineage.subject_digest = ancestor.parent_digest
+    CROSS JOIN LATERAL (
+        SELECT known.subject_digest, known.parent_digest
+        FROM arvo.lineage AS known
+        WHERE known.subject_digest = ancestor.parent_digest
+        LIMIT 1  -- by index, whatever the plan
+    ) AS lineage
 ) CYCLE subject_digest SET looped USING path
 
 SELECT ancestor.subject_digest

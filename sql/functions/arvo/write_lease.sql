@@ -25,16 +25,22 @@ DECLARE
     v_high xid8;
     v_deliveries bigint[];
 BEGIN
-    SELECT
-        array_agg(taken.delivery ORDER BY taken.ordinal),
-        array_agg(taken.xid ORDER BY taken.ordinal),
-        min(taken.xid),
-        max(taken.xid)
-    INTO v_deliveries, v_xids, v_low, v_high
-    FROM (
-        SELECT entry.delivery, entry.xid, row_number() OVER () AS ordinal
-        FROM unnest(p_batch) AS entry
-    ) AS taken;
+    IF cardinality(p_batch) = 1 THEN
+        v_deliveries := ARRAY[p_batch[1].delivery];
+        v_low := p_batch[1].xid;
+        v_high := v_low;
+    ELSE
+        SELECT
+            array_agg(taken.delivery ORDER BY taken.ordinal),
+            array_agg(taken.xid ORDER BY taken.ordinal),
+            min(taken.xid),
+            max(taken.xid)
+        INTO v_deliveries, v_xids, v_low, v_high
+        FROM (
+            SELECT entry.delivery, entry.xid, row_number() OVER () AS ordinal
+            FROM unnest(p_batch) AS entry
+        ) AS taken;
+    END IF;
     IF v_low = v_high THEN
         v_xids := ARRAY[v_low];
     END IF;

@@ -24,9 +24,9 @@ AS $dispatch$
 -- queue again, within its window, is a duplicate, and answered with the first delivery. p_options is
 -- an object as in arvo.read_options; p_start_after and p_priority are two of them.
 --
---   Reads    as arvo.append
---   Writes   as arvo.append
---   Locks    as arvo.append
+--   Reads    as arvo.append_one and arvo.append
+--   Writes   as arvo.append_one or arvo.append
+--   Locks    as arvo.append_one or arvo.append
 --   Raises   RV001  the event is not valid
 --            RV002  an option is not valid, or the queue has too many priorities
 --            RV201  nobody has registered the queue, and must_be_registered is set
@@ -41,6 +41,12 @@ BEGIN
               COLUMN = split_part(v_fault, ':', 1),
               DETAIL = v_fault,
               HINT = 'Correct the field and dispatch the event again. Nothing has been stored.';
+    END IF;
+    IF p_options IS NULL AND p_start_after IS NULL AND p_priority IS NULL THEN
+        v_dispatched := arvo.append_one(p_event, p_ignore_domain);
+        IF v_dispatched.delivery IS NOT NULL THEN
+            RETURN v_dispatched;
+        END IF;
     END IF;
     SELECT accepted.* INTO STRICT v_dispatched
     FROM arvo.append(

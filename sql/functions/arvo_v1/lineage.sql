@@ -24,12 +24,22 @@ WITH RECURSIVE kin AS (
         lineage.subject_digest, lineage.subject, kin.subject, kin.depth + 1,
         lineage.created_at
     FROM kin
-    INNER JOIN arvo.lineage ON lineage.parent_digest = kin.subject_digest
+    CROSS JOIN LATERAL (
+        SELECT known.subject_digest, known.subject, known.created_at
+        FROM arvo.lineage AS known
+        WHERE known.parent_digest = kin.subject_digest
+        OFFSET 0  -- by index, whatever the plan
+    ) AS lineage
 ) CYCLE subject_digest SET looped USING path
 
-SELECT kin.subject, kin.parent_subject, kin.depth, state.execution_status, kin.created_at
+SELECT kin.subject, kin.parent_subject, kin.depth, memory.execution_status, kin.created_at
 FROM kin
-LEFT JOIN arvo.state ON state.subject_digest = kin.subject_digest
+LEFT JOIN LATERAL (
+    SELECT state.execution_status
+    FROM arvo.state
+    WHERE state.subject_digest = kin.subject_digest
+    LIMIT 1  -- one look-up for each: no join may read all states
+) AS memory ON true
 WHERE NOT kin.looped
 ORDER BY kin.depth, kin.created_at, kin.subject COLLATE "C";
 $lineage$;

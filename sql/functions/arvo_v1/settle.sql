@@ -36,7 +36,7 @@ AS $settle$
 --
 --   Reads    arvo.lease and arvo.closure by token, arvo.lane, arvo.queue, arvo.clock, arvo.slot
 --   Writes   arvo.state, arvo.lineage, arvo.closure, arvo.dead; as arvo.give_back, arvo.pass_turns,
---            arvo.leave_places and arvo.append
+--            arvo.leave_places, arvo.append_one and arvo.append
 --   Locks    the leases, in order of their tokens; then arvo.state rows, in order of subject; as
 --            arvo.place; then the home lanes of gated queues, in order; then as arvo.give_back and
 --            arvo.append
@@ -53,6 +53,12 @@ DECLARE
     v_queue arvo.queue;
     v_lane integer;
     v_later integer;
+    v_emitting boolean;
+    v_ordered boolean;
+    v_writing boolean;
+    v_failing boolean;
+    v_bound boolean;
+    v_alone arvo_v1.dispatched;
 BEGIN
     PERFORM arvo.require_read_committed('settle');
     PERFORM arvo.require_home();
@@ -89,99 +95,123 @@ BEGIN
     -- A statement of its own: it must see what the last holder of these locks committed.
     v_items := arvo.judge_results(v_items);
 
-    FOR v_at, v_fault IN
-        SELECT DISTINCT ON (item.ordinal) item.ordinal, arvo.event_fault(emitted.event)
-        FROM unnest(v_items) AS item
-        CROSS JOIN LATERAL jsonb_array_elements(item.events) AS emitted (event)
-        WHERE item.verdict IS NULL AND arvo.event_fault(emitted.event) IS NOT NULL
-        ORDER BY item.ordinal
-    LOOP
-        v_items[v_at].verdict := 'refused';
-        v_items[v_at].code := 'RV001';
-        v_items[v_at].detail := 'emitted event: ' || v_fault;
-    END LOOP;
+    -- Most results are plain: what none of them asks for is left out.
+    SELECT
+        bool_or(item.verdict IS NULL AND item.events <> '[]'),
+        bool_or(item.place IS NOT NULL),
+        bool_or(item.verdict IS NULL AND item.state IS NOT NULL),
+        bool_or(item.verdict IS NULL AND item.asked <> 'completed')
+    INTO v_emitting, v_ordered, v_writing, v_failing
+    FROM unnest(v_items) AS item;
 
-    IF EXISTS (SELECT FROM unnest(v_items) AS item WHERE item.place IS NOT NULL) THEN
+    IF v_emitting THEN
+        FOR v_at, v_fault IN
+            SELECT DISTINCT ON (item.ordinal) item.ordinal, arvo.event_fault(emitted.event)
+            FROM unnest(v_items) AS item
+            CROSS JOIN LATERAL jsonb_array_elements(item.events) AS emitted (event)
+            WHERE item.verdict IS NULL AND arvo.event_fault(emitted.event) IS NOT NULL
+            ORDER BY item.ordinal
+        LOOP
+            v_items[v_at].verdict := 'refused';
+            v_items[v_at].code := 'RV001';
+            v_items[v_at].detail := 'emitted event: ' || v_fault;
+        END LOOP;
+    END IF;
+
+    IF v_ordered THEN
         v_items := arvo.order_results(v_items);
     END IF;
 
-    FOR v_at IN
-        SELECT item.ordinal
-        FROM unnest(v_items) AS item
-        WHERE item.verdict IS NULL AND item.state IS NOT NULL
-        ORDER BY item.state ->> 'subject' COLLATE "C", item.place, item.ordinal
-    LOOP
-        CONTINUE WHEN v_items[v_at].verdict IS NOT NULL;
-        v_version := arvo.put_state(
-            v_items[v_at].state ->> 'subject',
-            v_items[v_at].state -> 'data',
-            (v_items[v_at].state ->> 'expected_version')::bigint,
-            v_items[v_at].state ->> 'initiator',
-            v_items[v_at].state ->> 'source'
-        );
-        IF v_version IS NULL THEN
-            v_items[v_at].code := 'RV101';
-            v_items[v_at].detail := format(
-                'version mismatch: subject %s is not at version %s',
-                left((v_items[v_at].state -> 'subject')::text, 80),
-                v_items[v_at].state ->> 'expected_version'
+    IF v_writing THEN
+        FOR v_at IN
+            SELECT item.ordinal
+            FROM unnest(v_items) AS item
+            WHERE item.verdict IS NULL AND item.state IS NOT NULL
+            ORDER BY item.state ->> 'subject' COLLATE "C", item.place, item.ordinal
+        LOOP
+            CONTINUE WHEN v_items[v_at].verdict IS NOT NULL;
+            v_version := arvo.put_state(
+                v_items[v_at].state ->> 'subject',
+                v_items[v_at].state -> 'data',
+                (v_items[v_at].state ->> 'expected_version')::bigint,
+                v_items[v_at].state ->> 'initiator',
+                v_items[v_at].state ->> 'source'
             );
-            v_items[v_at].verdict := 'conflict';
-            v_items[v_at].error := jsonb_build_object(
-                'name', 'VersionConflict', 'message', v_items[v_at].detail, 'stack', NULL
-            );
-            -- What follows in an ordered run was built on a state that is not stored.
-            FOR v_later IN
-                SELECT item.ordinal
-                FROM unnest(v_items) AS item
-                WHERE item.verdict IS NULL
-                AND item.lease = v_items[v_at].lease
-                AND item.key = v_items[v_at].key
-                AND item.place > v_items[v_at].place
-            LOOP
-                v_items[v_later].verdict := 'refused';
-                v_items[v_later].code := 'RV301';
-                v_items[v_later].detail := format(
-                    'delivery %s is not completed, and comes before it', v_items[v_at].delivery
+            IF v_version IS NULL THEN
+                v_items[v_at].code := 'RV101';
+                v_items[v_at].detail := format(
+                    'version mismatch: subject %s is not at version %s',
+                    left((v_items[v_at].state -> 'subject')::text, 80),
+                    v_items[v_at].state ->> 'expected_version'
                 );
-            END LOOP;
-        ELSE
-            v_items[v_at].state_version := v_version;
-        END IF;
-    END LOOP;
+                v_items[v_at].verdict := 'conflict';
+                v_items[v_at].error := jsonb_build_object(
+                    'name', 'VersionConflict', 'message', v_items[v_at].detail, 'stack', NULL
+                );
+                -- What follows in an ordered run was built on a state that is not stored.
+                FOR v_later IN
+                    SELECT item.ordinal
+                    FROM unnest(v_items) AS item
+                    WHERE item.verdict IS NULL
+                    AND item.lease = v_items[v_at].lease
+                    AND item.key = v_items[v_at].key
+                    AND item.place > v_items[v_at].place
+                LOOP
+                    v_items[v_later].verdict := 'refused';
+                    v_items[v_later].code := 'RV301';
+                    v_items[v_later].detail := format(
+                        'delivery %s is not completed, and comes before it', v_items[v_at].delivery
+                    );
+                END LOOP;
+            ELSE
+                v_items[v_at].state_version := v_version;
+            END IF;
+        END LOOP;
 
-    PERFORM arvo.place(
-        array_agg(item.state ->> 'subject'), array_agg(item.state ->> 'parent_subject')
-    )
-    FROM unnest(v_items) AS item
-    WHERE item.state_version = 1
-    HAVING count(*) > 0;
-
-    PERFORM pg_advisory_xact_lock(hashtext('arvo'), gated.lane)
-    FROM (
-        SELECT DISTINCT arvo.home_lane(queue.queue) AS lane
+        PERFORM arvo.place(
+            array_agg(item.state ->> 'subject'), array_agg(item.state ->> 'parent_subject')
+        )
         FROM unnest(v_items) AS item
-        INNER JOIN arvo.lane ON lane.lane = item.lane
+        WHERE item.state_version = 1
+        HAVING count(*) > 0;
+    END IF;
+
+    v_bound := EXISTS (
+        SELECT
+        FROM (SELECT DISTINCT item.lane FROM unnest(v_items) AS item) AS met
+        INNER JOIN arvo.lane ON lane.lane = met.lane
         INNER JOIN arvo.queue ON queue.queue = lane.queue
-        WHERE queue.gated AND coalesce(item.verdict, 'conflict') = 'conflict'
-        ORDER BY lane
-    ) AS gated;
-
-    FOR v_at IN
-        SELECT item.ordinal
-        FROM unnest(v_items) AS item
-        WHERE (item.verdict IS NULL AND item.asked <> 'completed') OR item.verdict = 'conflict'
-        ORDER BY item.ordinal
-    LOOP
-        IF v_lane IS DISTINCT FROM v_items[v_at].lane THEN
-            v_lane := v_items[v_at].lane;
-            SELECT queue.* INTO STRICT v_queue
-            FROM arvo.lane
+        WHERE queue.gated OR queue.slotted
+    );
+    IF v_bound THEN
+        PERFORM pg_advisory_xact_lock(hashtext('arvo'), gated.lane)
+        FROM (
+            SELECT DISTINCT arvo.home_lane(queue.queue) AS lane
+            FROM unnest(v_items) AS item
+            INNER JOIN arvo.lane ON lane.lane = item.lane
             INNER JOIN arvo.queue ON queue.queue = lane.queue
-            WHERE lane.lane = v_lane;
-        END IF;
-        v_items[v_at] := arvo.give_back(v_items[v_at], v_queue);
-    END LOOP;
+            WHERE queue.gated AND coalesce(item.verdict, 'conflict') = 'conflict'
+            ORDER BY lane
+        ) AS gated;
+    END IF;
+
+    IF v_failing OR v_writing THEN
+        FOR v_at IN
+            SELECT item.ordinal
+            FROM unnest(v_items) AS item
+            WHERE (item.verdict IS NULL AND item.asked <> 'completed') OR item.verdict = 'conflict'
+            ORDER BY item.ordinal
+        LOOP
+            IF v_lane IS DISTINCT FROM v_items[v_at].lane THEN
+                v_lane := v_items[v_at].lane;
+                SELECT queue.* INTO STRICT v_queue
+                FROM arvo.lane
+                INNER JOIN arvo.queue ON queue.queue = lane.queue
+                WHERE lane.lane = v_lane;
+            END IF;
+            v_items[v_at] := arvo.give_back(v_items[v_at], v_queue);
+        END LOOP;
+    END IF;
 
     INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)
     SELECT
@@ -199,7 +229,9 @@ BEGIN
     WHERE item.verdict IS NULL OR item.verdict NOT IN ('refused', 'already')
     GROUP BY item.lease;
 
-    PERFORM arvo.pass_on(v_items);
+    IF v_bound THEN
+        PERFORM arvo.pass_on(v_items);
+    END IF;
 
     UPDATE arvo.dead
     SET resolution = 'consumed', resolved_at = v_now, resolved_by = session_user
@@ -209,13 +241,18 @@ BEGIN
     AND dead.dead_letter_delivery = item.delivery
     AND dead.resolution IS NULL;
 
-    SELECT array_agg(emitted.event ORDER BY item.ordinal, emitted.ordinal) INTO v_events
-    FROM unnest(v_items) AS item
-    CROSS JOIN LATERAL
-        jsonb_array_elements(item.events) WITH ORDINALITY AS emitted (event, ordinal)
-    WHERE item.verdict IS NULL;
-    IF v_events IS NOT NULL THEN
-        PERFORM arvo.append(v_events, NULL, false, true);
+    IF v_emitting THEN
+        SELECT array_agg(emitted.event ORDER BY item.ordinal, emitted.ordinal) INTO v_events
+        FROM unnest(v_items) AS item
+        CROSS JOIN LATERAL
+            jsonb_array_elements(item.events) WITH ORDINALITY AS emitted (event, ordinal)
+        WHERE item.verdict IS NULL;
+        IF cardinality(v_events) = 1 THEN
+            v_alone := arvo.append_one(v_events[1], false, true);
+        END IF;
+        IF v_events IS NOT NULL AND v_alone.delivery IS NULL THEN
+            PERFORM arvo.append(v_events, NULL, false, true);
+        END IF;
     END IF;
 
     RETURN QUERY

@@ -120,6 +120,12 @@ class Actor:
 
 
 @pytest.fixture
+def stage_file() -> Path:
+    """The words of the isolation specs, and the judge of all engine tests."""
+    return STAGE
+
+
+@pytest.fixture
 def stage(connection: psycopg.Connection) -> psycopg.Connection:
     """An autocommit connection to a database with the stage."""
     connection.execute(STAGE.read_bytes())
@@ -127,11 +133,11 @@ def stage(connection: psycopg.Connection) -> psycopg.Connection:
 
 
 @pytest.fixture
-def actors(stage: psycopg.Connection, dsn: str) -> Iterator[Callable[[], Actor]]:
-    """Makes sessions on that database, with a clock that stands at START."""
+def actors_on() -> Iterator[Callable[[str], Actor]]:
+    """Makes sessions on any database, with a clock that stands at START."""
     opened: list[psycopg.Connection] = []
 
-    def another() -> Actor:
+    def another(dsn: str) -> Actor:
         options = f"-c arvo.frozen_clock={START} -c lock_timeout=5s"
         opened.append(psycopg.connect(dsn, autocommit=True, options=options))
         return Actor(opened[-1])
@@ -139,3 +145,11 @@ def actors(stage: psycopg.Connection, dsn: str) -> Iterator[Callable[[], Actor]]
     yield another
     for connection in opened:
         connection.close()
+
+
+@pytest.fixture
+def actors(
+    stage: psycopg.Connection, dsn: str, actors_on: Callable[[str], Actor]
+) -> Callable[[], Actor]:
+    """Makes sessions on the test's own database."""
+    return lambda: actors_on(dsn)

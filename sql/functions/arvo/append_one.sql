@@ -1,0 +1,100 @@
+-- arvo.append_one(event, ignore_domain, emitted) — accept one plain event, or leave it to arvo.append.
+CREATE OR REPLACE FUNCTION arvo.append_one(
+    p_event jsonb,
+    p_ignore_domain boolean DEFAULT false,
+    p_emitted boolean DEFAULT false
+)
+RETURNS arvo_v1.dispatched
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $append_one$
+-- What arvo.append does, in half of its time, for the event that most are: one, without options, to a
+-- registered queue that neither defers nor limits what comes in, and not seen before. For any other it
+-- has written nothing, and delivery is NULL: the caller calls arvo.append.
+--
+--   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot, arvo.event_key_number,
+--            arvo.event_key_generation
+--   Writes   arvo.log; as arvo.note_key
+--   Locks    as arvo.note_key
+--   Raises   40001  as arvo.note_key
+--            RV902  as arvo.require_home
+DECLARE
+    v_now timestamptz := arvo.clock();
+    v_own xid8 := pg_current_xact_id();
+    v_domain text := p_event ->> 'domain';
+    v_name text := coalesce(p_event ->> 'to', p_event ->> 'type');
+    v_id text := p_event ->> 'id';
+    v_queue integer;
+    v_lane integer;
+    v_window interval;
+    v_key_from text;
+    v_number bigint;
+    v_delivery bigint;
+    v_outcome text := 'queued';
+BEGIN
+    PERFORM arvo.require_home();
+    IF v_domain IS NOT NULL AND NOT p_ignore_domain THEN
+        v_name := 'arvo.domain.' || v_domain;
+        v_outcome := 'domained';
+    ELSIF v_name = 'arvo.publish' THEN
+        RETURN NULL;
+    END IF;
+
+    SELECT queue.queue, queue.deduplicate_for, queue.key_from, lane.lane
+    INTO v_queue, v_window, v_key_from, v_lane
+    FROM arvo.queue
+    INNER JOIN arvo.lane ON lane.queue = queue.queue AND lane.priority = queue.priority
+    WHERE queue.name = v_name
+    AND queue.registered
+    AND NOT queue.slotted
+    AND queue.singleton_for IS NULL
+    AND queue.start_after <= interval '0'
+    AND NOT lane.retired;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+
+    IF v_window > interval '0' AND NOT p_emitted THEN
+        -- Its own number was there first: see arvo.event_key_generation.
+        SELECT current.last_value INTO v_number
+        FROM arvo.event_key_number AS current
+        INNER JOIN arvo.event_key_generation AS generation
+            ON generation.number = current.last_value
+        WHERE pg_snapshot_xmin(pg_current_snapshot()) >= generation.horizon;
+        v_delivery := nextval('arvo.delivery_number'::regclass);
+        IF v_number IS NULL OR NOT arvo.note_key(
+            v_number, v_queue, arvo.event_digest(p_event), v_window, v_delivery, v_now
+        ) THEN
+            RETURN NULL;
+        END IF;
+    ELSE
+        v_delivery := nextval('arvo.delivery_number'::regclass);
+    END IF;
+
+    INSERT INTO arvo.log (slot, lane, delivery, attempt, at, subject_key, event_key, event, key)
+    VALUES (
+        arvo.slot(),
+        v_lane,
+        v_delivery,
+        1,
+        v_now,
+        hashtextextended(p_event ->> 'subject', 0),
+        hashtextextended(v_id, 0),
+        CASE
+            WHEN p_event ? 'time' THEN p_event
+            ELSE p_event || jsonb_build_object('time', to_char(
+                v_now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"+00:00"'
+            ))
+        END,
+        CASE WHEN v_key_from IS NOT NULL THEN arvo.key_in(p_event, v_key_from) END
+    );
+    PERFORM arvo.wake(ARRAY[v_name]);
+    RETURN (1, v_id, v_delivery, v_name, v_outcome)::arvo_v1.dispatched;
+END;
+$append_one$;
+
+COMMENT ON FUNCTION arvo.append_one(jsonb, boolean, boolean) IS
+'Appends one plain event; answers no delivery when it takes more than that.';
+
+REVOKE ALL ON FUNCTION arvo.append_one(jsonb, boolean, boolean) FROM PUBLIC;

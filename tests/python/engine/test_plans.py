@@ -1,0 +1,390 @@
+"""Every hot call reads by index, and no more of it with a million rows in each room than with few.
+
+Databases are filled alike, by rooms.sql: a small one; a large one, asked before and after it is
+analysed; and one that grows while a session stays open whose plans were made on empty rooms.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+ROOMS = Path(__file__).with_name("rooms.sql")
+FEW = 5_000
+MANY = 1_000_000
+GROWN = 50_000
+# Two levels more of each index that a call looks into, and a page of it now and then.
+SLACK = 60
+REPEATS = 5
+
+# What does not grow with work: queues, their lanes, who subscribes, generations.
+CONSTANT = ("queue", "lane", "subscription", "generation", "event_key_generation", "origin")
+SCANNED = """
+SELECT relname, seq_tup_read
+FROM pg_stat_xact_user_tables
+WHERE schemaname = 'arvo' AND relname <> ALL (%s)
+"""
+
+Item = dict[str, Any]
+Question = tuple[str, list[Any]]
+
+
+class Rooms:
+    """A session that asks every hot call, and says what it touched."""
+
+    number = count(1)  # of all sessions: no name is used twice
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+
+    def event(self, to: str, subject: str | None = None, **more: Any) -> dict[str, Any]:
+        return {
+            "id": f"new{next(self.number)}",
+            "source": "test",
+            "type": "com.test.happened",
+            "specversion": "1.0",
+            "subject": subject or f"n{next(self.number)}",
+            "to": to,
+            "data": {},
+            **more,
+        }
+
+    def put(self, to: str, events: int, subject: str | None = None) -> None:
+        self.actor.ask(
+            "SELECT count(*) FROM arvo_v1.dispatch_many(%s)",
+            Jsonb([self.event(to, subject) for _ in range(events)]),
+        )
+
+    def dispatch(self, to: str, **more: Any) -> Question:
+        given = "".join(f", p_{name} => %s" for name in more)
+        return (
+            f"SELECT * FROM arvo_v1.dispatch(%s{given})",
+            [Jsonb(self.event(to)), *more.values()],
+        )
+
+    def claim(self, queue: str, limit: int) -> Question:
+        return "SELECT * FROM arvo_v1.claim(%s, %s)", [[queue], limit]
+
+    def settle(self, queue: str, limit: int, outcome: str, **more: Any) -> Question:
+        taken = self.actor.take(limit, queue)
+        assert taken, f"nothing to claim in {queue}"
+        results = [
+            {"lease": t[0], "delivery": t[1], "outcome": outcome, "run_time": 1000, **more}
+            for t in taken
+        ]
+        return "SELECT * FROM arvo_v1.settle(%s)", [Jsonb(results)]
+
+    def emit(self) -> Question:
+        return self.settle("plain", 1, "completed", events=[self.event("plain") for _ in range(3)])
+
+    def state(self) -> Question:
+        subject = f"new{next(self.number)}"
+        self.put("stated", 1, subject)
+        return self.settle(
+            "stated",
+            1,
+            "completed",
+            state={
+                "subject": subject,
+                "data": {"executionStatus": "normal"},
+                "expected_version": 0,
+                "parent_subject": "s2",
+            },
+        )
+
+    def run(self, outcome: str) -> Question:
+        self.put("runs", 5, f"run{next(self.number)}")
+        return self.settle("runs", 5, outcome)
+
+    def one(self, queue: str, outcome: str, **more: Any) -> Question:
+        self.put(queue, 1)
+        return self.settle(queue, 1, outcome, **more)
+
+    def extend(self) -> Question:
+        (lease, *_), *_ = self.actor.take(10, "plain")
+        return "SELECT * FROM arvo_v1.extend(%s)", [[lease]]
+
+    def work(self) -> Question:
+        (item,) = self.actor.take(1, "plain")
+        result = {"lease": item[0], "delivery": item[1], "outcome": "completed"}
+        return "SELECT * FROM arvo_v1.work(%s, %s, 1)", [Jsonb([result]), ["plain"]]
+
+    def due(self) -> Question:
+        self.actor.put(f"due{next(self.number)}", "plain", "1 second")
+        self.actor.freeze("2030-01-01T00:00:01Z")
+        return self.claim("idle", 1)
+
+    def fire(self) -> Question:
+        self.actor.freeze(f"2030-01-01T00:00:01.{next(self.number) % 1_000_000:06}Z")
+        self.actor.connection.execute(
+            "UPDATE arvo.schedule SET next_at = arvo.clock() WHERE name = 'hourly'"
+        )
+        return self.claim("idle", 1)
+
+    def lapse(self) -> Question:
+        self.put("lapsing", 3)
+        self.actor.take(3, "lapsing", "1 second")
+        self.actor.freeze("2030-01-01T00:00:02Z")
+        return self.claim("lapsing", 1)
+
+    def lock(self) -> Question:
+        return "SELECT * FROM arvo_v1.acquire_lock(%s)", [f"mine{next(self.number)}"]
+
+    def release(self) -> Question:
+        subject = f"mine{next(self.number)}"
+        ((token,),) = self.actor.ask("SELECT token FROM arvo_v1.acquire_lock(%s)", subject)
+        return "SELECT arvo_v1.release_lock(%s, %s)", [subject, token]
+
+    def write(self, version: int) -> Question:
+        subject = f"fresh{next(self.number)}"
+        if version:
+            self.actor.ask("SELECT arvo_v1.write_state(%s, '{}')", subject)
+        return "SELECT arvo_v1.write_state(%s, '{}', %s, 's2')", [subject, version]
+
+    def calls(self) -> dict[str, Callable[[], Question]]:
+        """Each call, and what prepares it."""
+        day = "1 day"
+        return {
+            "dispatch": lambda: self.dispatch("plain"),
+            "dispatch to an ordered queue": lambda: self.dispatch("line"),
+            "dispatch to an exclusive queue": lambda: self.dispatch("exclusive"),
+            "dispatch to a throttled queue": lambda: self.dispatch("throttled"),
+            "dispatch for later": lambda: self.dispatch("plain", start_after=day),
+            "dispatch of a duplicate": lambda: (
+                "SELECT * FROM arvo_v1.dispatch(%s)",
+                [Jsonb(self.event("plain", id="twice"))],
+            ),
+            "dispatch_many": lambda: (
+                "SELECT * FROM arvo_v1.dispatch_many(%s)",
+                [Jsonb([self.event("plain") for _ in range(100)])],
+            ),
+            "publish": lambda: (
+                "SELECT * FROM arvo_v1.publish(%s)",
+                [Jsonb(self.event("none") | {"to": None})],
+            ),
+            "claim": lambda: self.claim("plain", 10),
+            "claim of one": lambda: self.claim("plain", 1),
+            "claim from an ordered queue": lambda: self.claim("line", 10),
+            "claim from a singleton queue": lambda: self.claim("single", 10),
+            "claim with max_active": lambda: self.claim("capped", 10),
+            "claim with a rate limit": lambda: self.claim("rated", 10),
+            "claim from a group": lambda: self.claim("wild.*", 10),
+            "claim that takes back": self.lapse,
+            "settle completed": lambda: self.settle("plain", 10, "completed"),
+            "settle failed": lambda: self.settle("plain", 3, "failed"),
+            "settle rejected": lambda: self.settle("plain", 3, "rejected"),
+            "settle rejected to a dead-letter queue": lambda: self.one("mortal", "rejected"),
+            "settle consumed from a dead-letter queue": self.consume,
+            "settle snoozed": lambda: self.settle("plain", 3, "snoozed", after=3600),
+            "settle with events": self.emit,
+            "settle with a state": self.state,
+            "settle in a line": lambda: self.settle("line", 10, "completed"),
+            "settle a run": lambda: self.run("completed"),
+            "settle a run that fails": lambda: self.run_fails(),
+            "settle singleton": lambda: self.settle("single", 10, "completed"),
+            "settle with max_active": lambda: self.settle("capped", 10, "completed"),
+            "settle exclusive": lambda: self.one("exclusive", "completed"),
+            "work": self.work,
+            "work, idle": lambda: ("SELECT * FROM arvo_v1.work('[]', %s)", [["idle"]]),
+            "extend": self.extend,
+            "claim that promotes": self.due,
+            "claim that fires a schedule": self.fire,
+            "maintain": lambda: ("SELECT * FROM arvo_v1.maintain()", []),
+            "read_state": lambda: ("SELECT * FROM arvo_v1.read_state('s99')", []),
+            "write_state first": lambda: self.write(0),
+            "write_state": lambda: self.write(1),
+            "acquire_lock": self.lock,
+            "release_lock": self.release,
+            "lineage": lambda: ("SELECT * FROM arvo_v1.lineage('s77')", []),
+            "trace": lambda: ("SELECT * FROM arvo_v1.trace('s77')", []),
+            "trace of an event": lambda: ("SELECT * FROM arvo_v1.trace(NULL, 'e77')", []),
+            "dead_letters": lambda: (
+                "SELECT * FROM arvo_v1.dead_letters('plain', p_limit => 10)",
+                [],
+            ),
+            "redrive": lambda: ("SELECT * FROM arvo_v1.redrive('plain', p_limit => 3)", []),
+            "discard": lambda: ("SELECT * FROM arvo_v1.discard('plain', p_limit => 3)", []),
+            "replay": self.replay,
+            "queue_stats": lambda: ("SELECT * FROM arvo_v1.queue_stats('idle')", []),
+        }
+
+    def consume(self) -> Question:
+        self.put("mortal", 1)
+        (item,) = self.actor.take(1, "mortal")
+        self.actor.settle({"lease": item[0], "delivery": item[1], "outcome": "rejected"})
+        return self.settle("graves", 1, "completed")
+
+    def replay(self) -> Question:
+        event_id = f"old{next(self.number)}"
+        self.actor.put(event_id, "plain")
+        return "SELECT * FROM arvo_v1.replay(%s)", [event_id]
+
+    def run_fails(self) -> Question:
+        self.put("runs", 5, f"run{next(self.number)}")
+        (first, *_) = self.actor.take(5, "runs")
+        result = {"lease": first[0], "delivery": first[1], "outcome": "failed", "after": 3600}
+        return "SELECT * FROM arvo_v1.settle(%s)", [Jsonb([result])]
+
+    def ask(self, prepare: Callable[[], Question]) -> tuple[int, dict[str, int]]:
+        """How many buffers a call touches, and which rooms it reads whole."""
+        statement, arguments = prepare()
+        with self.actor.connection.transaction():
+            before = dict(self.actor.ask(SCANNED, list(CONSTANT)))
+            blocks = self.actor.blocks(statement, *arguments)
+            after = dict(self.actor.ask(SCANNED, list(CONSTANT)))
+        self.actor.freeze("2030-01-01T00:00:00Z")
+        return blocks, {
+            room: rows - before.get(room, 0)
+            for room, rows in after.items()
+            if rows > before.get(room, 0)
+        }
+
+    def ask_all(self, repeats: int = REPEATS) -> tuple[dict[str, int], dict[str, Any]]:
+        """Of each call: its buffers, after its plans have been made; the rooms that it read whole."""
+        for queue in ("plain", "line", "single", "capped", "rated"):
+            self.put(queue, 200)
+        blocks: dict[str, int] = {}
+        scans: dict[str, Any] = {}
+        for name, prepare in self.calls().items():
+            asked = [self.ask(prepare) for _ in range(repeats + 1)]
+            blocks[name] = int(median(found for found, _ in asked[1:]))
+            if any(scanned for _, scanned in asked[1:]):
+                scans[name] = asked[-1][1]
+        return blocks, scans
+
+
+def furnish(actor: Any) -> None:
+    """Queues, schedules and subscriptions: as many in every database."""
+    for queue in ("plain", "other", "idle", "lapsing", "graves"):
+        actor.register(queue, deduplicate_for="7 days")
+    actor.register("stated", stateful="true", policy="standard")
+    actor.register("line", policy="ordered")
+    actor.register("runs", policy="ordered")
+    actor.register("single", policy="singleton", key_from="subject")
+    actor.register("capped", max_active="1000000")
+    actor.register("rated", rate_limit="1000000", rate_period="1 minute")
+    actor.register("exclusive", policy="exclusive", key_from="subject")
+    actor.register("throttled", singleton_for="1 hour", key_from="subject")
+    actor.register("mortal", dead_letter="graves")
+    for n in range(20):
+        actor.register(f"wild.{n}")
+    actor.ask(
+        "SELECT count(*) FROM generate_series(1, 100) AS n,"
+        " LATERAL arvo_v1.subscribe('wild.' || n %% 20, 'com.test.t' || n) AS taken"
+    )
+    actor.ask("SELECT count(*) FROM arvo_v1.subscribe('wild.1', 'com.test.happened')")
+    actor.ask(
+        "SELECT count(*) FROM arvo_v1.schedule('hourly', '@hourly', %s)",
+        Jsonb(
+            {"source": "test", "type": "com.test.ticked", "subject": "x", "to": "plain", "data": {}}
+        ),
+    )
+    # The second generation of deduplication keys: the first one is looked at as well.
+    actor.ask(
+        "INSERT INTO arvo.event_key_generation (number, horizon, opened_at)"
+        " VALUES (1, pg_snapshot_xmin(pg_current_snapshot()), arvo.clock()) RETURNING 1"
+    )
+    actor.ask("SELECT setval('arvo.event_key_number', 1)")
+
+
+def fill(dsn: str, many: int) -> None:
+    """Fill every room that grows."""
+    ground, *parts = ROOMS.read_text().split("\n-- -----")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        ((xid, delivery, lease),) = connection.execute(
+            "SELECT pg_current_xact_id()::text, nextval('arvo.delivery_number'),"
+            " nextval('arvo.lease_number')"
+        ).fetchall()
+        connection.execute(
+            f"DO $$ BEGIN FOR i IN 1..{many // 50} LOOP"
+            " PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
+        )
+        connection.execute(
+            "SELECT setval('arvo.delivery_number', %s), setval('arvo.lease_number', %s)",
+            [delivery + 6 * many, lease + 6 * many],
+        )
+        connection.execute(ground)
+    settings = {"many": many, "xid": int(xid) + 1, "delivery": delivery, "lease": lease}
+    options = " ".join(f"-c rooms.{name}={value}" for name, value in settings.items())
+
+    def fill_one(part: str) -> None:
+        with psycopg.connect(dsn, autocommit=True, options=options) as connection:
+            connection.execute(part.encode())
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(fill_one, ["-- " + part for part in parts]))
+
+
+@pytest.fixture
+def place(server: Any, template: str, stage_file: Path) -> Iterator[Callable[[], str]]:
+    """Makes databases with the stage and with queues, that nobody analyses; connection strings."""
+    made: list[str] = []
+
+    def another() -> str:
+        made.append(server.create(template))
+        dsn = server.dsn_of(made[-1])
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(stage_file.read_bytes())
+            for (table,) in connection.execute(
+                "SELECT oid::regclass::text FROM pg_class"
+                " WHERE relnamespace = 'arvo'::regnamespace AND relkind = 'r'"
+            ).fetchall():
+                connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        return str(dsn)
+
+    yield another
+    for name in made:
+        server.drop(name)
+
+
+@pytest.fixture
+def small(place: Callable[[], str], actors_on: Any) -> dict[str, int]:
+    """The buffers of each call with few rows in each room."""
+    dsn = place()
+    furnish(actors_on(dsn))
+    fill(dsn, FEW)
+    blocks, _ = Rooms(actors_on(dsn)).ask_all()
+    return blocks
+
+
+def faults(small: dict[str, int], blocks: dict[str, int], scans: dict[str, Any]) -> str:
+    """What reads a room whole, or touches more than twice as many buffers as with few rows."""
+    return "\n".join(
+        [f"{name} reads whole {rooms}" for name, rooms in scans.items()]
+        + [
+            f"{name}: {small[name]} buffers with few rows, {found} with many"
+            for name, found in blocks.items()
+            if found >= 2 * small[name] + SLACK
+        ]
+    )
+
+
+@pytest.mark.timeout(400)
+def test_a_million_rows_in_each_room(place, actors_on, small):
+    dsn = place()
+    furnish(actors_on(dsn))
+    fill(dsn, MANY)
+    blocks, scans = Rooms(actors_on(dsn)).ask_all()
+    assert not (found := faults(small, blocks, scans)), f"not analysed:\n{found}"
+
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("ANALYZE")
+    blocks, scans = Rooms(actors_on(dsn)).ask_all()
+    assert not (found := faults(small, blocks, scans)), f"analysed:\n{found}"
+
+
+@pytest.mark.timeout(400)
+def test_rooms_that_fill_after_a_session_made_its_plans(place, actors_on, small):
+    dsn = place()
+    furnish(actors_on(dsn))
+    early = Rooms(actors_on(dsn))
+    early.ask_all(1)
+    fill(dsn, GROWN)
+    blocks, scans = early.ask_all()
+    assert not (found := faults(small, blocks, scans)), found
