@@ -60,6 +60,7 @@ ATTRIBUTES = {
     "interval": timedelta,
     "timestamp with time zone": datetime,
     "jsonb": dict[str, Any],
+    "bigint[]": list[int],
 }
 
 
