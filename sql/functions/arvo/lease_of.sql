@@ -5,6 +5,7 @@ LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = on
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $lease_of$
