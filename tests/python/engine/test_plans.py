@@ -25,8 +25,8 @@ REPEATS = 5
 # What works off so many rows of what there is to do, and says how many at most.
 BOUNDED = {"maintain": 25_000}
 
-# What does not grow with work: queues, their lanes, who subscribes, generations; locks that were held
-# within the last hour, processes.
+# What does not grow with work: queues, their lanes, who subscribes, generations; locks held within
+# the last hour, processes.
 CONSTANT = [
     *("queue", "lane", "subscription", "generation", "event_key_generation", "origin"),
     *("state_lock", "registration", "worker"),
@@ -192,7 +192,7 @@ class Rooms:
             "settle with a state": self.state,
             "settle in a line": lambda: self.settle("line", 10, "completed"),
             "settle a run": lambda: self.run("completed"),
-            "settle a run that fails": lambda: self.run_fails(),
+            "settle a run that fails": self.run_fails,
             "settle singleton": lambda: self.settle("single", 10, "completed"),
             "settle with max_active": lambda: self.settle("capped", 10, "completed"),
             "settle exclusive": lambda: self.one("exclusive", "completed"),
@@ -252,7 +252,7 @@ class Rooms:
         }
 
     def ask_all(self, repeats: int = REPEATS) -> tuple[dict[str, int], dict[str, Any]]:
-        """Of each call: its buffers, after its plans have been made; the rooms that it read whole."""
+        """Of each call, once its plans are made: its buffers; the rooms that it reads whole."""
         for queue in ("plain", "line", "single", "capped", "rated"):
             self.put(queue, 200)
         blocks: dict[str, int] = {}
