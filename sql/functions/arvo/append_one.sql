@@ -21,7 +21,7 @@ AS $append_one$
 --            RV902  as arvo.require_home
 DECLARE
     v_now timestamptz := arvo.clock();
-    v_own xid8 := pg_current_xact_id();
+    v_own xid8;
     v_domain text := p_event ->> 'domain';
     v_name text := coalesce(p_event ->> 'to', p_event ->> 'type');
     v_id text := p_event ->> 'id';
@@ -56,12 +56,14 @@ BEGIN
     END IF;
 
     IF v_window > interval '0' AND NOT p_emitted THEN
-        -- Its own number was there first: see arvo.event_key_generation.
+        -- First its own number, then which partition: see arvo.event_key_generation.
+        v_own := pg_current_xact_id();
         SELECT current.last_value INTO v_number
         FROM arvo.event_key_number AS current
         INNER JOIN arvo.event_key_generation AS generation
             ON generation.number = current.last_value
-        WHERE pg_snapshot_xmin(pg_current_snapshot()) >= generation.horizon;
+        WHERE v_own IS NOT NULL
+        AND pg_snapshot_xmin(pg_current_snapshot()) >= generation.horizon;
         v_delivery := nextval('arvo.delivery_number'::regclass);
         IF v_number IS NULL OR NOT arvo.note_key(
             v_number, v_queue, arvo.event_digest(p_event), v_window, v_delivery, v_now

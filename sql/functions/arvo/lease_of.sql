@@ -5,13 +5,15 @@ LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = on
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $lease_of$
 -- NULL when it has not been claimed. In a plain queue leases follow the order of the log, so it is
 -- the first whose position is not before it. In a gated queue it may have been parked, and is looked
 -- up by its number. What is left are leases that were not made by a claim: the first whose range of
--- transactions holds it. Heartbeats continue a lease in new rows; this is the first.
+-- transactions holds it. Heartbeats continue a lease in new rows; this is the first. The index of
+-- deliveries can be read as a bitmap only, which callers may have turned off.
 --
 --   Reads    arvo.lease by (lane, number), deliveries and (lane, high_xid, last_delivery), arvo.parked
 --            by delivery

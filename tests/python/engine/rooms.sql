@@ -28,6 +28,39 @@ $$;
 CREATE FUNCTION rooms.queue(p_queue text) RETURNS integer
 LANGUAGE sql STABLE AS $$ SELECT queue.queue FROM arvo.queue WHERE queue.name = p_queue $$;
 
+-- Hashes are what makes filling slow. Only the first few thousand rows of a room have real ones, and
+-- events of their own; keys of the others come in 64 rising streams, in no order of the rows.
+CREATE FUNCTION rooms.key(p_number bigint, p_text text) RETURNS bigint
+LANGUAGE sql IMMUTABLE AS $$
+SELECT CASE
+    WHEN p_number < 5000 THEN hashtextextended(p_text, 0)
+    ELSE p_number % 64 * 100000000000000000 + p_number
+END
+$$;
+
+CREATE FUNCTION rooms.busy(p_number bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE AS $$ SELECT -1 - p_number % 64 * 100000000000000000 - p_number $$;
+
+CREATE FUNCTION rooms.digest(p_number bigint, p_text text) RETURNS bytea
+LANGUAGE sql IMMUTABLE AS $$
+SELECT CASE
+    WHEN p_number < 5000 THEN sha256(convert_to(p_text, 'UTF8'))
+    ELSE int8send(p_number % 64 * 100000000000000000 + p_number)
+END
+$$;
+
+CREATE FUNCTION rooms.event(p_number bigint, p_id text, p_subject text, p_to text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE AS $$
+SELECT CASE
+    WHEN p_number < 5000 THEN jsonb_build_object(
+        'id', p_id, 'source', 'test', 'type', 'com.test.happened', 'specversion', '1.0',
+        'subject', p_subject, 'to', p_to, 'data', '{}'::jsonb
+    )
+    ELSE '{"id": "any", "source": "test", "type": "com.test.happened", "specversion": "1.0",
+           "subject": "some subject", "to": "plain", "data": {}}'
+END
+$$;
+
 -- Half of the transactions have been read: this snapshot saw them.
 CREATE FUNCTION rooms.seen() RETURNS pg_snapshot
 LANGUAGE sql STABLE AS $$
@@ -38,26 +71,23 @@ $$;
 -- subjects: one for each ("own"); one for as many ("run"), every second of them busy ("mixed"); busy.
 CREATE FUNCTION rooms.put(
     p_queue text, p_from bigint, p_to bigint, p_hundreds bigint, p_subjects text DEFAULT 'own',
-    p_keyed boolean DEFAULT false
+    p_busy bigint DEFAULT 0, p_keyed boolean DEFAULT false
 ) RETURNS void
 LANGUAGE sql VOLATILE AS $$
 INSERT INTO arvo.log (slot, lane, xid, delivery, attempt, at, subject_key, event_key, event, key)
 SELECT
     0, lane.lane, rooms.xid(p_hundreds + (n - p_from) / 100), rooms.delivery(n), 1,
-    '2029-12-31T23:00:00Z', hashtextextended(named.subject, 0), hashtextextended('e' || n, 0),
-    jsonb_build_object(
-        'id', 'e' || n, 'source', 'test', 'type', 'com.test.happened', 'specversion', '1.0',
-        'subject', named.subject, 'to', p_queue, 'data', '{}'::jsonb
-    ),
-    CASE WHEN p_keyed THEN hashtextextended(named.subject, 0) END
-FROM (SELECT rooms.lane(p_queue) AS lane, rooms.many() / 10 AS busy) AS lane
+    '2029-12-31T23:00:00Z', named.key, rooms.key(n, 'e' || n),
+    rooms.event(n, 'e' || n, 's' || n, p_queue),
+    CASE WHEN p_keyed THEN named.key END
+FROM (SELECT rooms.lane(p_queue) AS lane) AS lane
 CROSS JOIN generate_series(p_from, p_to) AS n
 CROSS JOIN LATERAL (
     SELECT CASE
-        WHEN p_subjects = 'own' THEN 's' || n
-        WHEN p_subjects = 'busy' OR n / 5 % 2 = 0 THEN 'busy' || (n - p_from) % lane.busy
-        ELSE 's' || n / 5
-    END AS subject
+        WHEN p_subjects = 'own' THEN rooms.key(n, 's' || n)
+        WHEN p_subjects = 'busy' OR n / 5 % 2 = 0 THEN rooms.busy((n - p_from) % p_busy)
+        ELSE rooms.key(n / 5, 's' || n / 5)
+    END AS key
 ) AS named;
 $$;
 
@@ -79,7 +109,7 @@ SELECT
     '2030-01-01T00:00:30Z',
     CASE p_keys
         WHEN 'busy' THEN ARRAY(
-            SELECT hashtextextended('busy' || (n - 1) * 100 + g, 0) FROM generate_series(0, 99) AS g
+            SELECT rooms.busy((n - 1) * 100 + g) FROM generate_series(0, 99) AS g
         )
         WHEN 'one' THEN array_fill(1::bigint, '{100}')
     END,
@@ -101,47 +131,51 @@ FROM arvo.lease
 WHERE lease.lane = rooms.lane(p_queue) AND lease.number > 1000 AND lease.number < 1000 + p_open;
 $$;
 
--- A gated queue: a tenth of rooms.many runs, as many wait, and as many have not been read yet.
-CREATE FUNCTION rooms.gate(p_queue text, p_place integer, p_keyed boolean) RETURNS void
+-- A gated queue: so many run, as many wait, and as many have not been read yet.
+CREATE FUNCTION rooms.gate(
+    p_queue text, p_place integer, p_busy bigint, p_keyed boolean
+) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    v_busy bigint := rooms.many() / 10;
     v_from bigint := rooms.many() * 3 + p_place * rooms.many() * 3 / 10;
     v_queue integer := rooms.queue(p_queue);
     v_lane integer := rooms.lane(p_queue);
     v_keyed boolean := p_keyed AND p_queue <> 'line';
 BEGIN
-    PERFORM rooms.put(p_queue, v_from, v_from + v_busy - 1, 0, 'busy', v_keyed);
+    PERFORM rooms.put(p_queue, v_from, v_from + p_busy - 1, 0, 'busy', p_busy, v_keyed);
     PERFORM rooms.lease(
-        p_queue, rooms.many() * (p_place + 1), v_from, v_busy / 100, 1,
+        p_queue, rooms.many() * (p_place + 1), v_from, p_busy / 100, 1,
         CASE WHEN p_keyed THEN 'busy' ELSE 'one' END
     );
     PERFORM rooms.put(
-        p_queue, v_from + 2 * v_busy, v_from + 3 * v_busy - 1, rooms.many() / 100, 'mixed', v_keyed
+        p_queue, v_from + 2 * p_busy, v_from + 3 * p_busy - 1, rooms.many() / 100, 'mixed', p_busy,
+        v_keyed
     );
     INSERT INTO arvo.turn (queue, key, number, active, waiting, upto, ready, tally, at)
     SELECT
-        v_queue, key, nextval('arvo.turn_number'), v_busy, 0, 0, false, '{}',
+        v_queue, key, nextval('arvo.turn_number'), p_busy, 0, 0, false, '{}',
         '2029-12-31T23:00:00Z'
     FROM generate_series(0, CASE WHEN p_keyed THEN 0 ELSE 1 END) AS key;
     IF NOT p_keyed THEN
         RETURN;
     END IF;
-    PERFORM rooms.put(p_queue, v_from + v_busy, v_from + 2 * v_busy - 1, 0, 'busy', v_keyed);
+    PERFORM rooms.put(
+        p_queue, v_from + p_busy, v_from + 2 * p_busy - 1, 0, 'busy', p_busy, v_keyed
+    );
     INSERT INTO arvo.turn (queue, key, number, active, waiting, upto, ready, tally, at)
     SELECT
-        v_queue, hashtextextended('busy' || n, 0), nextval('arvo.turn_number'), 1, 1,
+        v_queue, rooms.busy(n), nextval('arvo.turn_number'), 1, 1,
         rooms.delivery(v_from + n), false, '{}', '2029-12-31T23:00:00Z'
-    FROM generate_series(0, v_busy - 1) AS n;
+    FROM generate_series(0, p_busy - 1) AS n;
     INSERT INTO arvo.parked (queue, key, place, delivery, lane, xid, at)
     SELECT v_queue, log.subject_key, log.delivery, log.delivery, log.lane, log.xid, log.at
     FROM arvo.log
     WHERE log.lane = v_lane
-    AND log.delivery >= rooms.delivery(v_from + v_busy)
-    AND log.delivery < rooms.delivery(v_from + 2 * v_busy);
+    AND log.delivery >= rooms.delivery(v_from + p_busy)
+    AND log.delivery < rooms.delivery(v_from + 2 * p_busy);
     -- read long ago
     INSERT INTO arvo.ready (queue, number, key)
-    SELECT v_queue, -n, n FROM generate_series(1, v_busy) AS n;
+    SELECT v_queue, -n, n FROM generate_series(1, p_busy) AS n;
 END;
 $$;
 
@@ -161,7 +195,7 @@ FROM generate_series(1, rooms.many() / 10) AS n;
 
 INSERT INTO arvo.tombstone (lane, delivery, at)
 SELECT rooms.lane('other'), rooms.delivery(n), '2029-12-31T23:00:00Z'
-FROM generate_series(1, rooms.many() / 2) AS n;
+FROM generate_series(1, rooms.many() / 5) AS n;
 
 -- ---------------------------------------------------------------------------------------------
 -- deferred: due tomorrow, and later
@@ -172,11 +206,8 @@ INSERT INTO arvo.deferred (
 SELECT
     rooms.delivery(2 * rooms.many() + n), rooms.xid(n / 100),
     timestamptz '2030-01-02T00:00:00Z' + n * interval '1 second', lane.lane, 1,
-    '2029-12-31T23:00:00Z', hashtextextended('s' || n, 0), hashtextextended('d' || n, 0),
-    jsonb_build_object(
-        'id', 'd' || n, 'source', 'test', 'type', 'com.test.happened', 'specversion', '1.0',
-        'subject', 's' || n, 'to', 'plain', 'data', '{}'::jsonb
-    )
+    '2029-12-31T23:00:00Z', rooms.key(n, 's' || n), rooms.key(n, 'd' || n),
+    rooms.event(n, 'd' || n, 's' || n, 'plain')
 FROM generate_series(0, rooms.many() - 1) AS n
 CROSS JOIN (SELECT rooms.lane('plain') AS lane) AS lane;
 
@@ -188,34 +219,34 @@ FROM arvo.promotion;
 -- ---------------------------------------------------------------------------------------------
 -- turn, parked, ready: keys of gated queues
 
-SELECT rooms.gate('line', 0, true);
+SELECT rooms.gate('line', 0, rooms.many() / 10, true);
 
-SELECT rooms.gate('single', 1, true);
+SELECT rooms.gate('single', 1, rooms.many() / 50, true);
 
-SELECT rooms.gate('capped', 2, false);
+SELECT rooms.gate('capped', 2, rooms.many() / 50, false);
 
-SELECT rooms.gate('rated', 3, false);
+SELECT rooms.gate('rated', 3, rooms.many() / 50, false);
 
 -- ---------------------------------------------------------------------------------------------
 -- event_key, singleton, throttle
 
 INSERT INTO arvo.event_key (slot, queue, key, delivery, at)
 SELECT
-    n % 2, queue.queue, substr(sha256(convert_to(n::text, 'UTF8')), 1, 16), rooms.delivery(n),
+    n % 2, queue.queue, decode('0123456789abcdef', 'hex') || rooms.digest(n + 5000, ''), rooms.delivery(n),
     '2029-12-31T23:00:00Z'
 FROM generate_series(1, 2 * rooms.many()) AS n
 CROSS JOIN (SELECT rooms.queue('plain') AS queue) AS queue;
 
 INSERT INTO arvo.singleton (queue, kind, key, number, delivery, at)
-SELECT queue.queue, 'any', hashint8extended(n, 0), 1, rooms.delivery(n), '2029-12-31T23:00:00Z'
-FROM generate_series(1, rooms.many() / 2) AS n
+SELECT queue.queue, 'any', rooms.key(n, n::text), 1, rooms.delivery(n), '2029-12-31T23:00:00Z'
+FROM generate_series(1, rooms.many() / 5) AS n
 CROSS JOIN (SELECT rooms.queue('exclusive') AS queue) AS queue;
 
 INSERT INTO arvo.throttle (queue, key, slot_at, until, delivery)
 SELECT
-    queue.queue, hashint8extended(n, 0), '2030-01-01T00:00:00Z', '2030-01-01T01:00:00Z',
+    queue.queue, rooms.key(n, n::text), '2030-01-01T00:00:00Z', '2030-01-01T01:00:00Z',
     rooms.delivery(n)
-FROM generate_series(1, rooms.many() / 2) AS n
+FROM generate_series(1, rooms.many() / 5) AS n
 CROSS JOIN (SELECT rooms.queue('throttled') AS queue) AS queue;
 
 -- ---------------------------------------------------------------------------------------------
@@ -226,12 +257,8 @@ INSERT INTO arvo.dead (
     resolution, resolved_at
 )
 SELECT
-    rooms.delivery(n), 'plain', 'e' || n, hashtextextended('s' || n, 0),
-    hashtextextended('e' || n, 0),
-    jsonb_build_object(
-        'id', 'e' || n, 'source', 'test', 'type', 'com.test.happened', 'specversion', '1.0',
-        'subject', 's' || n, 'to', 'plain', 'data', '{}'::jsonb
-    ),
+    rooms.delivery(n), 'plain', 'e' || n, rooms.key(n, 's' || n), rooms.key(n, 'e' || n),
+    rooms.event(n, 'e' || n, 's' || n, 'plain'),
     3, 'failed', '{"name": "ValueError"}', '2029-12-30T00:00:00Z',
     CASE WHEN n % 10 > 0 THEN 'discarded' END,
     CASE WHEN n % 10 > 0 THEN timestamptz '2029-12-31T00:00:00Z' END
@@ -239,8 +266,8 @@ FROM generate_series(1, rooms.many()) AS n;
 
 INSERT INTO arvo.omission (at, queue, outcome, event_id, subject_key, event_key, event)
 SELECT
-    '2029-12-31T23:00:00Z', 'throttled', 'throttled', 'o' || n, hashtextextended('s' || n, 0),
-    hashtextextended('o' || n, 0), '{}'
+    '2029-12-31T23:00:00Z', 'throttled', 'throttled', 'o' || n, rooms.key(n, 's' || n),
+    rooms.key(n, 'o' || n), '{}'
 FROM generate_series(1, rooms.many() / 5) AS n;
 
 INSERT INTO arvo.operation (at, by, verb, queue, details, touched)
@@ -254,23 +281,24 @@ INSERT INTO arvo.state (
     subject_digest, subject, version, data, execution_status, created_at, changed_at
 )
 SELECT
-    sha256(convert_to('s' || n, 'UTF8')), 's' || n, 1, '{"executionStatus": "normal"}', 'normal',
+    rooms.digest(n, 's' || n), 's' || n, 1, '{"executionStatus": "normal"}', 'normal',
     '2029-12-31T23:00:00Z', '2029-12-31T23:00:00Z'
 FROM generate_series(1, rooms.many()) AS n;
 
 -- Trees of five.
 INSERT INTO arvo.lineage (subject_digest, subject, parent_digest, created_at)
 SELECT
-    sha256(convert_to('s' || n, 'UTF8')), 's' || n,
-    CASE WHEN n % 5 > 0 THEN sha256(convert_to('s' || n - n % 5, 'UTF8')) END,
+    rooms.digest(n, 's' || n), 's' || n,
+    CASE WHEN n % 5 > 0 THEN rooms.digest(n - n % 5, 's' || n - n % 5) END,
     '2029-12-31T23:00:00Z'
-FROM generate_series(1, rooms.many()) AS n;
+FROM generate_series(1, rooms.many()) AS n
+ON CONFLICT DO NOTHING;
 
 INSERT INTO arvo.state_lock (subject_digest, subject, token, locked_at, expires_at)
 SELECT
-    sha256(convert_to('locked' || n, 'UTF8')), 'locked' || n, n, '2030-01-01T00:00:00Z',
+    rooms.digest(n, 'locked' || n), 'locked' || n, n, '2030-01-01T00:00:00Z',
     '2030-01-01T01:00:00Z'
-FROM generate_series(1, rooms.many() / 5) AS n;
+FROM generate_series(1, 1000) AS n;
 
 INSERT INTO arvo.schedule (
     name, key, cron, fields, time_zone, event, missed, missed_limit, grace, gap, overlap, next_at,
@@ -287,4 +315,4 @@ WHERE schedule.name = 'hourly';
 
 INSERT INTO arvo.registration (queue, worker, options, at)
 SELECT 'plain', 'w' || n, '{}', '2029-12-31T23:00:00Z'
-FROM generate_series(1, rooms.many() / 100) AS n;
+FROM generate_series(1, 100) AS n;
