@@ -45,6 +45,7 @@ BEGIN
         arvo.slot(), p_lease.token, arvo.clock(), v_withdrawn, v_reasons,
         array_fill(NULL::integer, ARRAY[cardinality(v_withdrawn)])
     );
+    p_queue.slotted := false;  -- its place was freed with the tombstone, or went along
     PERFORM arvo.finish(p_queue, p_lease, v_withdrawn);
     RETURN ARRAY(
         SELECT entry
