@@ -483,6 +483,11 @@ async def test_registration_says_which_option_is_wrong(broker, recorder):
         (WorkerOptions, {"expire_in_seconds": 86401}, "expire_in_seconds"),
         (QueueOptions, {"policy": "statly"}, "policy"),
         (QueueOptions, {"warning_queue_size": 0}, "warning_queue_size"),
+        (QueueOptions, {"priority": 2**31}, "priority"),
+        (QueueOptions, {"rate_limit": 5}, "rate_period_seconds"),
+        (QueueOptions, {"key_rate_period_seconds": 5}, "key_rate_period_seconds"),
+        (QueueOptions, {"error_rules": {"Busy": {"retry_in": 3}}}, "error_rules"),
+        (WorkerOptions, {"singleton_next_slot": True}, "singleton_next_slot"),
         (HandlerOptions, {"worker": {"retry_delay": -1}}, "retry_delay"),
     ],
 )

@@ -51,6 +51,7 @@ async def test_a_start_that_is_none(broker, event, ask, start_after):
     ("given", "field"),
     [
         ({"priority": 1.5}, "priority"),
+        ({"start_after": datetime(2033, 2, 3)}, "start_after"),  # noqa: DTZ001 - has no time zone
         ({"retry_limit": -1}, "retry_limit"),
         ({"singleton_key": "k" * 1001}, "singleton_key"),
         ({"expire_in_seconds": 0}, "expire_in_seconds"),
@@ -105,7 +106,7 @@ async def test_the_seeds_policies_reach_the_queue(broker, event, recorder, worke
 
 
 async def test_next_slot_needs_an_interval():
-    with pytest.raises(InvalidOption, match="singleton_next_slot needs singleton_seconds"):
+    with pytest.raises(InvalidOption, match="give singleton_seconds as well"):
         WorkerOptions(singleton_next_slot=True)
 
 
