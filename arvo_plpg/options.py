@@ -30,6 +30,10 @@ _RULES = {
 """What options may be that have several forms: pydantic tells of the first form only."""
 
 
+_OF_THE_PROCESS = {"concurrency", "polling_interval_seconds"}
+"""Options of workers that are not kept in the database."""
+
+
 class Options(BaseModel):
     """Base of all options: frozen, and an option that is not valid is an InvalidOption."""
 
@@ -208,11 +212,22 @@ class HandlerOptions(Options):
         worker: of the workers.
         enable_cleanup: whether the state of a finished workflow is removed, once its last step is
             settled. An event that is dispatched again would then start the workflow again.
+        reset: names of options that go back to their defaults. An option that is only left out
+            stays in the database as it was.
     """
 
     queue: QueueOptions = QueueOptions()
     worker: WorkerOptions = WorkerOptions()
     enable_cleanup: bool = False
+    reset: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _reset_what_is_stored(self) -> Self:
+        known = {*QueueOptions.model_fields, *WorkerOptions.model_fields} - _OF_THE_PROCESS
+        for name in self.reset:
+            if name not in known:
+                raise ValueError(f"reset: {name!a:.80} is none of {', '.join(sorted(known))}")
+        return self
 
     def registration(self) -> dict[str, Any]:
         """Give them as arguments of ``register_queue``."""
@@ -243,7 +258,12 @@ class HandlerOptions(Options):
             "key_rate_period": _interval(queue.key_rate_period_seconds),
             "max_redrives": queue.max_redrives,
             "error_rules": queue.error_rules,
+            "reset": [_contract_name(name) for name in self.reset] or None,
         }
+
+
+def _contract_name(name: str) -> str:
+    return "singleton_for" if name == "singleton_seconds" else name.removesuffix("_seconds")
 
 
 def _interval(seconds: float | None) -> timedelta | None:
