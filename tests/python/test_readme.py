@@ -61,6 +61,21 @@ with embedded.start() as server:
     assert outcome(first + second + last, tmp_path) == (0, "HELLO, ADA\n", "")
 
 
+def test_its_programs_satisfy_a_strict_type_checker(tmp_path):
+    (first,) = re.findall(r"<!-- quickstart.*?-->\n```python\n(.*?)```", README, re.DOTALL)
+    (second,) = re.findall(r"<!-- workflow.*?-->\n```python\n(.*?)```", README, re.DOTALL)
+    program = tmp_path / "program.py"
+    program.write_text(first + second, encoding="utf-8")
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
 def test_the_page_about_queues_prints_what_it_says(tmp_path):
     code = "".join(re.findall(r"```python\n(.*?)```", QUEUES, re.DOTALL))
     says = re.findall(r"^ *print\(.*\)  # (.*)$|^    # (.*)$", code, re.MULTILINE)
