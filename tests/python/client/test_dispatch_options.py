@@ -44,6 +44,7 @@ async def test_a_start_that_is_none(broker, event, ask, start_after):
     with pytest.raises(InvalidOption) as caught:
         await broker.dispatch(event(TASK), start_after=start_after)
     assert caught.value.field == "start_after"
+    assert caught.value.hint.startswith("Give seconds, an ISO 8601 time")
     assert ask("SELECT count(*) FROM arvo.log") == [(0,)]
 
 
