@@ -19,7 +19,8 @@
     ├── ConflictError               RV1xx: read again and decide again
     │   ├── VersionConflict         RV101: the state has moved on
     │   ├── RedrivesUsedUp          RV102: redriven as often as its queue allows
-    │   └── DeadLetterHeld          RV103: somebody else has the dead letter in hand
+    │   ├── DeadLetterHeld          RV103: somebody else has the dead letter in hand
+    │   └── PlaceTaken              RV104: another event has the place of its key
     ├── RoutingError                RV2xx: where an event should go
     │   └── HandlerNotRegistered    RV201: nobody has registered its queue
     ├── LostError                   RV3xx: no longer yours
@@ -221,6 +222,10 @@ class VersionConflict(ConflictError, sqlstate="RV101"):
 
 class RedrivesUsedUp(ConflictError, sqlstate="RV102"):
     """The dead letter was redriven as often as its queue allows; told in a row, not raised."""
+
+
+class PlaceTaken(ConflictError, sqlstate="RV104"):
+    """Another event has the one place that the queue's policy gives to its key."""
 
 
 class DeadLetterHeld(ConflictError, sqlstate="RV103"):

@@ -25,7 +25,12 @@ DECLARE
 BEGIN
     FOR v_lane, v_batch IN
         SELECT parked.lane, array_agg(entry.entry ORDER BY parked.place)
-        FROM arvo.parked
+        FROM (
+            -- Small leases: settlements and histories look through all of one.
+            SELECT line.*, (row_number() OVER (PARTITION BY line.lane ORDER BY line.place) - 1) / 500 AS chunk
+            FROM arvo.parked AS line
+            WHERE line.queue = p_queue.queue
+        ) AS parked
         CROSS JOIN LATERAL (
             SELECT log AS entry
             FROM arvo.log
@@ -34,8 +39,8 @@ BEGIN
             AND log.delivery = parked.delivery
             LIMIT 1
         ) AS entry
-        WHERE parked.queue = p_queue.queue
-        GROUP BY parked.lane
+        GROUP BY parked.lane, parked.chunk
+        ORDER BY parked.lane, parked.chunk
     LOOP
         v_lease := arvo.write_lease(arvo.head_of(v_lane), NULL, interval '1 second', v_batch);
         IF EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = v_lane) THEN

@@ -67,6 +67,9 @@ DECLARE
     v_detail text;
     v_most integer;
     v_queue text;
+    v_target arvo.queue;
+    v_kind text;
+    v_taken bigint;
     v_lane integer;
     v_key bigint;
     v_delivery bigint;
@@ -162,6 +165,33 @@ BEGIN
                     v_code := CASE WHEN v_detail IS NOT NULL THEN 'RV001' END;
                 END IF;
             END IF;
+            IF v_code IS NULL THEN
+                SELECT queue.* INTO v_target
+                FROM arvo.queue
+                WHERE queue.name = v_queue;
+                -- A key that was given stays within its queue; one that was read is read again.
+                v_key := CASE
+                    WHEN v_queue = v_dead.queue
+                        AND v_dead.key <> coalesce(arvo.key_in(v_dead.event, v_target.key_from), 0)
+                        THEN v_dead.key
+                    ELSE arvo.key_in(coalesce(v_edited, v_dead.event), v_target.key_from)
+                END;
+                v_delivery := nextval('arvo.delivery_number'::regclass);
+                IF v_target.slotted THEN
+                    v_kind := CASE WHEN v_target.policy = 'exclusive' THEN 'any' ELSE 'queued' END;
+                    v_taken := CASE
+                        WHEN p_dry_run
+                            THEN arvo.place_holder(v_target.queue, v_kind, coalesce(v_key, 1))
+                        ELSE arvo.take_place(
+                            v_target.queue, v_kind, coalesce(v_key, 1), v_delivery
+                        )
+                    END;
+                    IF v_taken IS NOT NULL THEN
+                        v_code := 'RV104';
+                        v_detail := format('delivery %s has the place of its key', v_taken);
+                    END IF;
+                END IF;
+            END IF;
             IF v_code IS NOT NULL THEN
                 v_refused := v_refused + 1;
                 IF v_refused <= p_limit THEN
@@ -173,7 +203,9 @@ BEGIN
                 CONTINUE;
             END IF;
 
-            v_delivery := NULL;
+            IF p_dry_run THEN
+                v_delivery := NULL;
+            END IF;
             v_due := CASE
                 WHEN v_done > 0 THEN v_now + make_interval(secs => v_done / p_rate)
             END;
@@ -192,7 +224,6 @@ BEGIN
                 WHERE dead.dead = v_dead.dead;
 
                 v_lane := arvo.lane_for(v_queue);
-                v_delivery := nextval('arvo.delivery_number'::regclass);
                 v_cause := jsonb_build_object(
                     'outcome', 'redriven',
                     'dead', v_dead.dead,
@@ -203,16 +234,6 @@ BEGIN
                 IF v_edited IS NOT NULL THEN
                     v_cause := v_cause || '{"edited": true}';
                 END IF;
-                -- A key that was given stays within its queue; one that was read is read again.
-                SELECT CASE
-                    WHEN v_queue = v_dead.queue
-                        AND v_dead.key <> coalesce(arvo.key_in(v_dead.event, queue.key_from), 0)
-                        THEN v_dead.key
-                    ELSE arvo.key_in(coalesce(v_edited, v_dead.event), queue.key_from)
-                END
-                INTO v_key
-                FROM arvo.queue
-                WHERE queue.name = v_queue;
                 IF v_due IS NULL THEN
                     INSERT INTO arvo.log (
                         slot, lane, delivery, attempt, at, subject_key, event_key, key, options,

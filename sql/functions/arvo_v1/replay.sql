@@ -40,6 +40,8 @@ DECLARE
     v_name text;
     v_lane integer;
     v_key bigint;
+    v_target arvo.queue;
+    v_taken bigint;
     v_dispatched arvo_v1.dispatched;
 BEGIN
     PERFORM arvo.require_home();
@@ -159,6 +161,9 @@ BEGIN
     INTO v_key
     FROM arvo.queue
     WHERE queue.name = v_name;
+    SELECT queue.* INTO STRICT v_target
+    FROM arvo.queue
+    WHERE queue.name = v_name;
     v_dispatched := (
         1, v_event ->> 'id', nextval('arvo.delivery_number'::regclass), v_name,
         (
@@ -171,6 +176,18 @@ BEGIN
             WHERE queue.name = v_name
         )
     )::arvo_v1.dispatched;
+    IF v_target.slotted THEN
+        v_taken := arvo.take_place(
+            v_target.queue,
+            CASE WHEN v_target.policy = 'exclusive' THEN 'any' ELSE 'queued' END,
+            coalesce(v_key, 1), v_dispatched.delivery
+        );
+        IF v_taken IS NOT NULL THEN
+            v_dispatched.delivery := v_taken;
+            v_dispatched.outcome := 'throttled';
+            RETURN v_dispatched;
+        END IF;
+    END IF;
 
     INSERT INTO arvo.log (
         slot, lane, delivery, attempt, at, subject_key, event_key, key, options, event, cause
