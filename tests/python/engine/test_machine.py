@@ -370,7 +370,7 @@ def test_the_queue_and_the_dictionary_tell_the_same_story(stage):
         ("arvo.sweep", "newer.token = v_lease.token", "newer.token = 0"),
         ("arvo.judge_results", "'refused'\n        END", "NULL\n        END"),
         ("arvo.put_state", " AND state.version = p_expected_version", ""),
-        ("arvo_v1.settle", "WHERE item.verdict IS NULL;\n    IF v_events", ";\n    IF v_events"),
+        ("arvo_v1.settle", "WHERE item.verdict IS NULL;\n        IF card", ";\n        IF card"),
     ],
 )
 def test_the_dictionary_notices_a_mutant(stage, function, old, new):
