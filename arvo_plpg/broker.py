@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from arvo_plpg.handler import AnyHandler
-    from arvo_plpg.rows import Dispatched, QueueStats
+    from arvo_plpg.rows import Dispatched, Queue, QueueStats
     from arvo_plpg.runtime.route import Listener, Route
 
 _PRESENCE_SECONDS = 10.0
@@ -151,14 +151,20 @@ class PostgresEventBroker:
         """Report to this logger instead of ``arvo_plpg``."""
         self._worker.logger = logger
 
-    async def register(self, handler: AnyHandler, options: HandlerOptions | None = None) -> None:
+    async def register(self, handler: AnyHandler, options: HandlerOptions | None = None) -> Queue:
         """Let a handler work on the queue that is named by its source.
+
+        Options that are given are stored with the queue, for all processes. One that is left out
+        stays as an earlier registration has set it: name it in ``reset`` to have its default back.
+
+        Returns:
+            The queue with all its options; ``change`` names those that this call has changed.
 
         Raises:
             AlreadyRegistered: this process has a handler or listener of that source.
             InvalidOption: the database refuses an option.
         """
-        await self._register(handler_route(handler, _checked_options(options)))
+        return await self._register(handler_route(handler, _checked_options(options)))
 
     async def on_workflow_complete(
         self, *, source: str, listener: Listener, options: HandlerOptions | None = None
@@ -315,7 +321,7 @@ class PostgresEventBroker:
                     field="source",
                 )
 
-    async def _register(self, route: Route) -> None:
+    async def _register(self, route: Route) -> Queue:
         if route.queue in self._worker.routes:
             self._worker.add(route)  # which refuses it
         async with self._connection() as connection:
@@ -328,6 +334,7 @@ class PostgresEventBroker:
         if queue.change != "unchanged":
             self._worker.logger.info("queue %a: %s", queue.queue, queue.change)
         self._worker.add(route, registered=True)
+        return queue
 
     async def _keep_house(self) -> None:
         """Say that this process is there, and do what no claim does on its own, in a rhythm."""

@@ -268,7 +268,15 @@ _UNSTORABLE: tuple[type[ArvoError], str, str] = (
     "a text cannot be stored",
     "Remove NUL characters and text that is not Unicode.",
 )
+_UNREADABLE: tuple[type[ArvoError], str, str] = (
+    InvalidArgument,
+    "argument is not valid",
+    "Give each argument in the type that its method names; a path is an SQL/JSON path.",
+)
 _FOREIGN: dict[str | None, tuple[type[ArvoError], str, str]] = {
+    "22003": _UNREADABLE,
+    "22P02": _UNREADABLE,
+    "42601": _UNREADABLE,  # static SQL has none: it is the path
     "22021": _UNSTORABLE,
     "22P05": _UNSTORABLE,
     "3F000": (
@@ -284,7 +292,7 @@ _FOREIGN: dict[str | None, tuple[type[ArvoError], str, str]] = {
     "42883": (
         SchemaTooOld,
         "no function of the contract takes these arguments",
-        "Check the arguments' types. If they are right, run: arvo-plpg migrate",
+        "Check the arguments' types and sizes. If they are right, run: arvo-plpg migrate",
     ),
 }
 """SQLSTATEs of PostgreSQL's own that say something about arvo: class, message, remedy."""

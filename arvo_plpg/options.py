@@ -17,8 +17,21 @@ if TYPE_CHECKING:
     from typing import Self
 
 Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Number = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Policy = Literal["standard", "short", "singleton", "stately", "exclusive", "ordered"]
 StartAfter = float | timedelta | AwareDatetime | str
+
+
+_RULES = {
+    "start_after": "give seconds, a timedelta, a datetime with a time zone, or a text",
+    "error_rules": 'give "dead", {"retry_after": seconds} or {"snooze": seconds} for each name',
+}
+"""What options may be that have several forms: pydantic tells of the first form only."""
+
+
+_OF_THE_PROCESS = {"concurrency", "polling_interval_seconds"}
+"""Options of workers that are not kept in the database."""
 
 
 class Options(BaseModel):
@@ -33,11 +46,16 @@ class Options(BaseModel):
                 super().__init__(**given)
             except ValidationError as error:
                 first = error.errors()[0]
-                field = ".".join(map(str, first["loc"])) or "options"
+                field, rule = ".".join(map(str, first["loc"])), first["msg"]
+                if first["type"] == "value_error":  # of a validator below: "option: rule"
+                    field, rule = str(first["ctx"]["error"]).split(": ", 1)
+                elif first["loc"] and first["loc"][0] in _RULES:
+                    field = str(first["loc"][0])
+                    rule = _RULES[field]
                 known = ", ".join(type(self).model_fields)
                 raise InvalidOption(
                     "option is not valid",
-                    detail=f"option {field!a} of {type(self).__name__}: {first['msg']}",
+                    detail=f"option {field!a} of {type(self).__name__}: {rule}",
                     hint=f"The options are: {known}.",
                     field=field,
                 ) from error
@@ -75,19 +93,29 @@ class QueueOptions(Options):
     key_from: str | None = None
     on_failure: Literal["block", "step_aside"] | None = None
     dead_letter: str | None = None
-    warning_queue_size: Annotated[int, Field(ge=1)] | None = None
-    priority: int | None = None
-    max_active: Annotated[int, Field(ge=1)] | None = None
-    key_max_active: Annotated[int, Field(ge=1)] | None = None
-    rate_limit: Annotated[int, Field(ge=1)] | None = None
+    warning_queue_size: Count | None = None
+    priority: Number | None = None
+    max_active: Count | None = None
+    key_max_active: Count | None = None
+    rate_limit: Count | None = None
     rate_period_seconds: Annotated[float, Field(ge=0.1)] | None = None
-    key_rate_limit: Annotated[int, Field(ge=1)] | None = None
+    key_rate_limit: Count | None = None
     key_rate_period_seconds: Annotated[float, Field(ge=0.1)] | None = None
     deduplicate_for_seconds: Seconds | None = None
-    max_redrives: Annotated[int, Field(ge=0)] | None = None
+    max_redrives: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     error_rules: (
         dict[str, Literal["dead"] | dict[Literal["retry_after", "snooze"], Seconds]] | None
     ) = None
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        for limit, period in (
+            ("rate_limit", "rate_period_seconds"),
+            ("key_rate_limit", "key_rate_period_seconds"),
+        ):
+            if (getattr(self, limit) is None) != (getattr(self, period) is None):
+                raise ValueError(f"{period}: give {limit} and {period} together")
+        return self
 
 
 class WorkerOptions(Options):
@@ -112,7 +140,7 @@ class WorkerOptions(Options):
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 1
     polling_interval_seconds: Annotated[float, Field(ge=0.5, le=3600)] = 2
     start_after: Seconds | None = None
-    retry_limit: Annotated[int, Field(ge=0)] | None = None
+    retry_limit: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     retry_delay: Seconds | None = None
     retry_backoff: bool | None = None
     retry_delay_max: Seconds | None = None
@@ -125,7 +153,7 @@ class WorkerOptions(Options):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.singleton_next_slot and self.singleton_seconds is None:
-            raise ValueError("singleton_next_slot needs singleton_seconds")
+            raise ValueError("singleton_next_slot: give singleton_seconds as well")
         return self
 
 
@@ -148,7 +176,7 @@ class DispatchOptions(Options):
     """
 
     start_after: StartAfter | None = None
-    priority: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
+    priority: Number | None = None
     singleton_key: Annotated[str, Field(max_length=1000)] | None = None
     singleton_seconds: Annotated[float, Field(ge=1)] | None = None
     singleton_next_slot: bool | None = None
@@ -184,11 +212,22 @@ class HandlerOptions(Options):
         worker: of the workers.
         enable_cleanup: whether the state of a finished workflow is removed, once its last step is
             settled. An event that is dispatched again would then start the workflow again.
+        reset: names of options that go back to their defaults. An option that is only left out
+            stays in the database as it was.
     """
 
     queue: QueueOptions = QueueOptions()
     worker: WorkerOptions = WorkerOptions()
     enable_cleanup: bool = False
+    reset: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _reset_what_is_stored(self) -> Self:
+        known = {*QueueOptions.model_fields, *WorkerOptions.model_fields} - _OF_THE_PROCESS
+        for name in self.reset:
+            if name not in known:
+                raise ValueError(f"reset: {name!a:.80} is none of {', '.join(sorted(known))}")
+        return self
 
     def registration(self) -> dict[str, Any]:
         """Give them as arguments of ``register_queue``."""
@@ -219,7 +258,12 @@ class HandlerOptions(Options):
             "key_rate_period": _interval(queue.key_rate_period_seconds),
             "max_redrives": queue.max_redrives,
             "error_rules": queue.error_rules,
+            "reset": [_contract_name(name) for name in self.reset] or None,
         }
+
+
+def _contract_name(name: str) -> str:
+    return "singleton_for" if name == "singleton_seconds" else name.removesuffix("_seconds")
 
 
 def _interval(seconds: float | None) -> timedelta | None:

@@ -138,11 +138,16 @@ class Worked:
 
 @dataclass(frozen=True, slots=True)
 class Extended:
-    """Answer to a heartbeat; ``held`` is false when the lease is lost or has nothing open."""
+    """Answer to a heartbeat; ``held`` is false when the lease is lost or has nothing open.
+
+    ``deliveries`` are those that are open still: another one of the lease was settled, cancelled or
+    taken back.
+    """
 
     lease: int
     held: bool
     expires_at: datetime | None
+    deliveries: list[int] | None
 
 
 @dataclass(frozen=True, slots=True)

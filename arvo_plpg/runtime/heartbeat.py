@@ -28,7 +28,8 @@ class Heartbeat:
         schema: name of the installation.
         lease: how long a lease lasts, in seconds.
         leases: called in the thread; gives the tokens of leases with something running.
-        lost: called in the thread with a token whose lease is lost.
+        lost: called in the thread with a token and those deliveries of its lease that are held
+            still; with none when the lease is lost.
         warn: called in the thread when a beat fails, as a logger's ``warning``.
     """
 
@@ -39,7 +40,7 @@ class Heartbeat:
         lease: float,
         *,
         leases: Callable[[], Collection[int]],
-        lost: Callable[[int], object],
+        lost: Callable[[int, Collection[int]], object],
         warn: Callable[..., object],
     ) -> None:
         self._dsn = dsn
@@ -83,8 +84,7 @@ class Heartbeat:
             )
         broker = Broker(self._connection, schema=self._schema)
         for answer in broker.extend(held, timedelta(seconds=self._lease)):
-            if not answer.held:
-                self._lost(answer.lease)
+            self._lost(answer.lease, answer.deliveries or ())
 
     def _close(self) -> None:
         if self._connection is not None:

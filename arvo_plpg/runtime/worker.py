@@ -38,7 +38,7 @@ from arvo_plpg.runtime.turns import StaleClaim, Turns
 from arvo_plpg.runtime.wakeup import listen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from arvo_plpg.rows import Worked
 
@@ -179,9 +179,9 @@ class Worker:
         loop = asyncio.get_running_loop()
         wakeup = asyncio.create_task(listen(self._dsn, self._schema, self._woken, self._warn))
 
-        def lost(token: int) -> None:
+        def lost(token: int, held: Collection[int]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(partial(self._lost, token))
+                loop.call_soon_threadsafe(partial(self._lost, token, held))
 
         heartbeat = Heartbeat(
             self._dsn,
@@ -517,9 +517,10 @@ class Worker:
         unsettled = self._sent + self._reports + postponed
         return {*running, *(report.delivery.lease for report in unsettled)}
 
-    def _lost(self, token: int) -> None:
+    def _lost(self, token: int, held: Collection[int]) -> None:
+        """Cancel what runs under a lease without being held any more."""
         for line in list(self._lines):
-            if line.lease == token:
+            if line.lease == token and line.running.number not in held:
                 self.logger.warning(
                     "event %a in %a: its lease is lost; the handler is cancelled",
                     line.running.event.id,

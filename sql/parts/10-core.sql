@@ -476,6 +476,9 @@ COMMENT ON COLUMN arvo_v1.dispatched.delivery IS
 COMMENT ON COLUMN arvo_v1.dispatched.outcome IS
 'queued, deferred, debounced, duplicate, throttled, domained or unroutable.';
 
+ALTER TYPE arvo_v1.extended ADD ATTRIBUTE deliveries bigint[];
+COMMENT ON COLUMN arvo_v1.extended.deliveries IS
+'Its deliveries that are open still; one that is missing was settled, cancelled or taken back.';
 ALTER TYPE arvo_v1.claimed ADD ATTRIBUTE key bigint;
 COMMENT ON COLUMN arvo_v1.claimed.key IS
 'Ordered queues: deliveries of one key are to be run one after the other, in the order given.';

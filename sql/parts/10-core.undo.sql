@@ -1,5 +1,6 @@
 ALTER TYPE arvo_v1.worked DROP ATTRIBUTE key;
 ALTER TYPE arvo_v1.claimed DROP ATTRIBUTE key;
+ALTER TYPE arvo_v1.extended DROP ATTRIBUTE deliveries;
 COMMENT ON COLUMN arvo_v1.dispatched.delivery IS 'Number of its delivery.';
 COMMENT ON COLUMN arvo_v1.dispatched.outcome IS 'queued, deferred, domained or unroutable.';
 ALTER TYPE arvo_v1.queue

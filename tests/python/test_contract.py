@@ -60,6 +60,7 @@ ATTRIBUTES = {
     "interval": timedelta,
     "timestamp with time zone": datetime,
     "jsonb": dict[str, Any],
+    "bigint[]": list[int],
 }
 
 
@@ -395,6 +396,19 @@ def test_the_names_that_users_of_the_broker_and_the_memory_need():
         "AlreadyRegistered", "InvalidOption", "DatabaseUnreachable", "SchemaMissing",
         "current_delivery",
     } <= set(arvo_plpg.__all__)  # fmt: skip
+
+
+def test_what_the_broker_raises_can_be_caught_at_the_front_door():
+    told = {
+        name
+        for method in vars(arvo_plpg.PostgresEventBroker).values()
+        if "Raises:" in (inspect.getdoc(method) or "")
+        for name in re.findall(
+            r"^    (\w+): ", inspect.getdoc(method).split("Raises:")[1], re.MULTILINE
+        )
+    }
+    assert "SourceMismatch" in told
+    assert told <= set(arvo_plpg.__all__)
 
 
 def test_the_blocking_twins_are_pressed_from_the_source():

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
+
+from arvo_plpg.sync import Broker
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUEUES = (ROOT / "docs" / "queues.md").read_text(encoding="utf-8")
 
 
-def outcome(code, folder):
+def outcome(code, folder, **environment):
     """Run a program in an empty folder; its exit code and what it printed."""
     program = folder / "program.py"
     program.write_text(code, encoding="utf-8")
     ran = subprocess.run(
         [sys.executable, "-W", "error", str(program)],
         cwd=folder,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -55,6 +61,44 @@ with embedded.start() as server:
     assert outcome(first + second + last, tmp_path) == (0, "HELLO, ADA\n", "")
 
 
+def test_its_programs_satisfy_a_strict_type_checker(tmp_path):
+    (first,) = re.findall(r"<!-- quickstart.*?-->\n```python\n(.*?)```", README, re.DOTALL)
+    (second,) = re.findall(r"<!-- workflow.*?-->\n```python\n(.*?)```", README, re.DOTALL)
+    program = tmp_path / "program.py"
+    program.write_text(first + second, encoding="utf-8")
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_page_about_queues_prints_what_it_says(tmp_path):
+    code = "".join(re.findall(r"```python\n(.*?)```", QUEUES, re.DOTALL))
+    says = re.findall(r"^ *print\(.*\)  # (.*)$|^    # (.*)$", code, re.MULTILINE)
+    said = "".join(f"{one or other}\n" for one, other in says)
+    assert len(says) > 30
+    frozen = "-c arvo.frozen_clock=2030-01-01T00:00:00Z"  # no interval ends while it runs
+    assert outcome(code, tmp_path, PGOPTIONS=frozen) == (0, said, "")
+
+
+def test_the_defaults_that_the_page_about_queues_names(connection):
+    queue = Broker(connection).register_queue("com.example.task")
+    assert (queue.retry_limit, queue.retry_delay, queue.expire_in) == (
+        2, timedelta(0), timedelta(minutes=15),
+    )  # fmt: skip
+    assert (queue.retention, queue.delete_after) == (timedelta(days=14), timedelta(days=7))
+    assert (queue.deduplicate_for, queue.max_redrives) == (timedelta(days=7), 20)
+    assert (queue.policy, queue.on_failure, queue.warning_queue_size) == (
+        "standard",
+        "block",
+        10000,
+    )
+
+
 def test_the_sql_runs_as_it_stands(connection):
     (code,) = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
     connection.execute(code)
@@ -70,6 +114,7 @@ def test_the_make_targets_that_it_names_exist():
 
 
 def test_the_files_that_it_names_exist():
-    linked = set(re.findall(r"\]\(([^)#:]+)\)", README))
-    assert linked
-    assert not [path for path in linked if not (ROOT / path).exists()]
+    for page, folder in ((README, ROOT), (QUEUES, ROOT / "docs")):
+        linked = set(re.findall(r"\]\(([^)#:]+)(?:#[a-z-]+)?\)", page))
+        assert linked
+        assert not [path for path in linked if not (folder / path).exists()]

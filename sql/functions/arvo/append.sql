@@ -37,6 +37,7 @@ DECLARE
     v_items arvo.arrival[];
     v_given integer[];
     v_numbers bigint[];
+    v_at integer;
     v_unheard arvo_v1.dispatched[];
     v_deduplicating boolean;
     v_throttling boolean;
@@ -210,6 +211,15 @@ BEGIN
 
     IF v_given IS NOT NULL THEN
         v_items := arvo.share_body(v_items);
+        -- A place is known by the first delivery of the event that has it: that must be its own.
+        FOR v_at IN
+            SELECT item.ordinal
+            FROM unnest(v_items) AS item
+            INNER JOIN arvo.queue ON queue.queue = item.queue
+            WHERE item.origin IS NOT NULL AND queue.slotted
+        LOOP
+            v_items[v_at].origin := NULL;
+        END LOOP;
     END IF;
     INSERT INTO arvo.log (
         slot, lane, delivery, attempt, at, subject_key, event_key, event, key, options,

@@ -136,11 +136,11 @@ BEGIN
             IF v_all.put_off <> '{}' THEN
                 v_batch := arvo.close_put_off(v_lease, v_batch, v_all.put_off);
             END IF;
-            IF v_queue.slotted THEN
-                PERFORM arvo.leave_queued(v_queue, v_batch);
-            END IF;
             IF EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = v_lane) THEN
                 v_batch := arvo.withdraw(v_queue, v_lease, v_batch);
+            END IF;
+            IF v_queue.slotted THEN
+                PERFORM arvo.leave_queued(v_queue, v_batch);
             END IF;
             v_found := v_found OR v_batch <> '{}';
             RETURN QUERY SELECT leased.* FROM arvo.hand_out(v_queue, v_lease, v_batch) AS leased;

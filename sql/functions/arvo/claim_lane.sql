@@ -50,11 +50,11 @@ BEGIN
         END IF;
 
         v_head := arvo.write_lease(arvo.moved(v_head, v_reading), p_worker, p_lease, v_batch);
-        IF v_queue.slotted THEN
-            PERFORM arvo.leave_queued(v_queue, v_batch);
-        END IF;
         IF EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = p_lane) THEN
             v_batch := arvo.withdraw(v_queue, v_head, v_batch);
+        END IF;
+        IF v_queue.slotted THEN
+            PERFORM arvo.leave_queued(v_queue, v_batch);
         END IF;
         EXIT WHEN v_batch <> '{}';
     END LOOP;

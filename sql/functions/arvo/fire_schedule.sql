@@ -123,13 +123,13 @@ BEGIN
         FROM unnest(v_accepted) AS accepted
         WHERE accepted.outcome IN ('duplicate', 'throttled');
     END IF;
-    v_appended := coalesce(cardinality(v_accepted), 0);
+    v_appended := cardinality(v_times);
 
     UPDATE arvo.schedule
     SET next_at = v_next,
         last_at = coalesce(v_times[v_appended], schedule.last_at),
-        last_delivery = coalesce((v_accepted[v_appended]).delivery, schedule.last_delivery),
-        last_outcome = coalesce((v_accepted[v_appended]).outcome, schedule.last_outcome),
+        last_delivery = coalesce((v_accepted[cardinality(v_accepted)]).delivery, schedule.last_delivery),
+        last_outcome = coalesce((v_accepted[cardinality(v_accepted)]).outcome, schedule.last_outcome),
         fires = schedule.fires + v_appended,
         missed_from = coalesce(v_missed_from, schedule.missed_from),
         missed_to = coalesce(v_missed_to, schedule.missed_to),

@@ -10,6 +10,7 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
+SET lock_timeout = '20ms'
 AS $fire_schedules$
 -- Any number of sessions may call it: each takes the schedules that nobody else holds, appends their
 -- events and moves next_at past them, in the caller's transaction. So a fire is dispatched once, or,
@@ -20,8 +21,9 @@ AS $fire_schedules$
 -- At most 100 schedules at once, the longest due first; the next call goes on. They are fired
 -- together in one block. Only if that fails, which what is checked before makes rare, is each fired
 -- in a block of its own, and the one that fails is recorded and goes on with its next fire. Errors
--- that are the session's or the server's (locks, resources, another cluster) are nobody's fault here:
--- they are raised, and the fires stay due. Returns how many events were appended.
+-- that are the session's or the server's (resources, another cluster) are nobody's fault here: they
+-- are raised, and the fires stay due. So does one whose place or interval somebody is taking in a
+-- transaction that is still open: claims do not wait for that. Returns how many events were appended.
 --
 --   Reads    arvo.clock; as arvo.fire_floor, arvo.fire_schedule
 --   Writes   arvo.schedule, arvo.fire_pass; as arvo.fire_schedule
@@ -70,7 +72,7 @@ BEGIN
         END LOOP;
     EXCEPTION
         WHEN OTHERS THEN
-            IF SQLSTATE ~ '^(25|40|53|54|55|57|58|F0|RV9|XX)' THEN
+            IF SQLSTATE <> '55P03' AND SQLSTATE ~ '^(25|40|53|54|55|57|58|F0|RV9|XX)' THEN
                 RAISE;
             END IF;
             v_together := false;
@@ -82,6 +84,8 @@ BEGIN
         BEGIN
             v_fired := v_fired + arvo.fire_schedule(v_due[v_place], v_row[v_place], v_now);
         EXCEPTION
+            WHEN lock_not_available THEN
+                CONTINUE;
             WHEN OTHERS THEN
                 IF SQLSTATE ~ '^(25|40|53|54|55|57|58|F0|RV9|XX)' THEN
                     RAISE;

@@ -7,10 +7,12 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $is_worth_claiming$
 -- Looks without the lane's lock, so that a claim over very many lanes need not lock the idle ones.
--- False only when the newest window has been read to its end, nothing has been committed since, and
--- no lease can have lapsed. Rows of the caller's own transaction may answer true for nothing.
+-- False only when the newest window has been read to its end, nothing has been committed since, no
+-- lease can have lapsed, and no key of a gated queue is to be served there. Rows of the caller's own
+-- transaction may answer true for nothing.
 --
---   Reads    arvo.lease by (lane, number), arvo.log by (lane, xid), arvo.clock
+--   Reads    arvo.lease by (lane, number), arvo.log by (lane, xid), arvo.ready,
+--            arvo.lane, arvo.clock
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
@@ -27,8 +29,14 @@ SELECT
         FROM pg_snapshot_xip(head.snapshot) AS late (xid)
         INNER JOIN arvo.log AS entry ON entry.lane = p_lane AND entry.xid = late.xid
     )
+    OR EXISTS (
+        SELECT
+        FROM arvo.lane
+        INNER JOIN arvo.ready ON ready.queue = lane.queue AND ready.number > head.ready_from
+        WHERE lane.lane = p_lane AND arvo.home_lane(lane.queue) = p_lane
+    )
 FROM (
-    SELECT newest.exhausted, newest.sweep_at, newest.snapshot
+    SELECT newest.exhausted, newest.sweep_at, newest.snapshot, newest.ready_from
     FROM arvo.lease AS newest
     WHERE newest.lane = p_lane
     ORDER BY newest.number DESC

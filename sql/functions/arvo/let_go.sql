@@ -32,7 +32,7 @@ BEGIN
     IF v_queue.slotted THEN
         PERFORM arvo.free_places(
             v_queue.queue, place.kind, ARRAY[v_key],
-            ARRAY[coalesce(p_entry.origin_delivery, p_entry.delivery)]
+            ARRAY[arvo.first_of(p_entry)]
         )
         FROM (VALUES ('queued'), ('retry'), ('any')) AS place (kind);
     END IF;

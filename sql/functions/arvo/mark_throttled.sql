@@ -11,7 +11,7 @@ AS $mark_throttled$
 --
 --   Reads    arvo.queue, arvo.clock
 --   Writes   arvo.throttle; as arvo.take_place
---   Locks    arvo.throttle rows; as arvo.take_place
+--   Locks    arvo.throttle rows, by (queue, key); as arvo.take_place
 --   Raises   as arvo.take_place
 DECLARE
     v_now timestamptz := arvo.clock();
@@ -22,27 +22,28 @@ DECLARE
     v_slot_at timestamptz;
     v_in_the_way bigint;
 BEGIN
-    FOR v_at IN
-        SELECT arrived.ordinal
+    FOR v_at, v_key IN
+        SELECT
+            arrived.ordinal,
+            coalesce(
+                arrived.key,
+                CASE
+                    WHEN queue.policy = 'ordered'
+                        THEN nullif(hashtextextended(arrived.event ->> 'subject', 0), 0)
+                END,
+                1
+            ) AS key
         FROM unnest(p_items) AS arrived
         INNER JOIN arvo.queue ON queue.queue = arrived.queue
         WHERE arrived.outcome IS NULL
         AND (
             queue.slotted OR queue.singleton_for IS NOT NULL OR p_options.singleton_for IS NOT NULL
         )
-        ORDER BY arrived.queue, arrived.key, arrived.ordinal
+        ORDER BY arrived.queue, key, arrived.ordinal
     LOOP
         SELECT queue.* INTO STRICT v_queue
         FROM arvo.queue
         WHERE queue.queue = p_items[v_at].queue;
-        v_key := coalesce(
-            p_items[v_at].key,
-            CASE
-                WHEN v_queue.policy = 'ordered'
-                    THEN nullif(hashtextextended(p_items[v_at].event ->> 'subject', 0), 0)
-            END,
-            1
-        );
         v_for := coalesce(p_options.singleton_for, v_queue.singleton_for);
         IF v_for IS NOT NULL THEN
             v_for := make_interval(secs => extract(epoch FROM v_for)::double precision);

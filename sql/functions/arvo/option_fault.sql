@@ -81,7 +81,7 @@ FROM (
                  jsonb_typeof(rule.value) = 'object'
                  AND (rule.value - 'retry_after' - 'snooze') = '{}'
                  AND ((rule.value ? 'retry_after') <> (rule.value ? 'snooze'))
-                 AND jsonb_path_exists(rule.value, '$.* ? (@ >= 0 && @ <= 315360000)'),
+                 AND jsonb_path_exists(rule.value, 'strict $.* ? (@ >= 0 && @ <= 315360000)'),
                  false
              )
          )

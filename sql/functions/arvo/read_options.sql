@@ -100,11 +100,25 @@ EXCEPTION
               COLUMN = left(v_name, 60),
               DETAIL = format('%s: %s', left(to_json(v_name)::text, 60),
                               left(coalesce(v_value, p_options)::text, 80)),
-              HINT = 'start_after is seconds, a time or an interval; singleton_for, retry_delay,'
-                     ' retry_delay_max and expire_in are seconds or intervals of at most 3650 days'
-                     ' (expire_in 1 second to 1 day); priority and retry_limit are integers;'
-                     ' singleton_key is a text; singleton_next_slot, must_be_registered and'
-                     ' retry_backoff are booleans. There are no other options.';
+              HINT = CASE
+                  WHEN v_name = 'start_after'
+                      THEN 'Give seconds, an ISO 8601 time with its offset, or an interval; at most'
+                           ' 3650 days.'
+                  WHEN v_name IN ('retry_delay', 'retry_delay_max')
+                      THEN 'Give seconds or an interval, between 0 and 3650 days.'
+                  WHEN v_name = 'singleton_for'
+                      THEN 'Give seconds or an interval, between 1 second and 3650 days.'
+                  WHEN v_name = 'expire_in'
+                      THEN 'Give seconds or an interval, between 1 second and 1 day.'
+                  WHEN v_name = 'priority' THEN 'Give an integer of 32 bits.'
+                  WHEN v_name = 'retry_limit' THEN 'Give an integer, 0 or more.'
+                  WHEN v_name = 'singleton_key' THEN 'Give a text of at most 1000 characters.'
+                  WHEN v_name IN ('singleton_next_slot', 'must_be_registered', 'retry_backoff')
+                      THEN 'Give true or false.'
+                  ELSE 'A dispatch has the options start_after, priority, singleton_key,'
+                       ' singleton_for, singleton_next_slot, must_be_registered, retry_limit,'
+                       ' retry_delay, retry_backoff, retry_delay_max and expire_in.'
+              END;
 END;
 $read_options$;
 

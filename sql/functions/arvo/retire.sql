@@ -54,11 +54,11 @@ BEGIN
     END IF;
 
     v_lease := arvo.write_lease(p_head, 'arvo.maintain', interval '0', p_batch, v_keys);
-    IF p_queue.slotted THEN
-        PERFORM arvo.leave_queued(p_queue, p_batch);
-    END IF;
     IF EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = v_lease.lane) THEN
         v_batch := arvo.withdraw(p_queue, v_lease, p_batch);
+    END IF;
+    IF p_queue.slotted THEN
+        PERFORM arvo.leave_queued(p_queue, v_batch);
     END IF;
     IF v_batch = '{}' THEN
         RETURN 0;

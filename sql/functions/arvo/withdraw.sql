@@ -20,6 +20,7 @@ AS $withdraw$
 DECLARE
     v_withdrawn bigint[];
     v_reasons text[];
+    v_gone bigint[];
 BEGIN
     WITH met AS (
         DELETE FROM arvo.tombstone
@@ -33,8 +34,9 @@ BEGIN
         CASE
             WHEN min(met.reason) = max(met.reason) THEN ARRAY[min(met.reason)]
             ELSE array_agg(met.reason)
-        END
-    INTO v_withdrawn, v_reasons
+        END,
+        array_agg(met.delivery) FILTER (WHERE met.reason <> 'moved')
+    INTO v_withdrawn, v_reasons, v_gone
     FROM met;
     IF v_withdrawn IS NULL THEN
         RETURN p_batch;
@@ -45,6 +47,11 @@ BEGIN
         arvo.slot(), p_lease.token, arvo.clock(), v_withdrawn, v_reasons,
         array_fill(NULL::integer, ARRAY[cardinality(v_withdrawn)])
     );
+    -- The place of one that was moved went along.
+    IF p_queue.slotted AND v_gone IS NOT NULL THEN
+        PERFORM arvo.leave_places(p_queue, p_lease, v_gone);
+    END IF;
+    p_queue.slotted := false;
     PERFORM arvo.finish(p_queue, p_lease, v_withdrawn);
     RETURN ARRAY(
         SELECT entry

@@ -107,18 +107,18 @@ BEGIN
         v_want := least(v_left, v_quota[v_lane.position]);
         CONTINUE WHEN v_want <= 0;
         EXIT WHEN v_locked >= 544;
+        CONTINUE WHEN v_locked >= 32 AND NOT arvo.is_worth_claiming(v_lane.lane);
         IF v_lane.gated THEN
             v_home := arvo.home_lane(v_lane.queue);
             CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_home);
             CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane.lane);
-            v_locked := v_locked + 2;
+            v_locked := v_locked + 1 + (v_home <> v_lane.lane)::integer;
             RETURN QUERY
             SELECT leased.*
             FROM arvo.claim_gated(
                 v_lane.lane, v_home, v_want, left(p_worker, 200), p_lease
             ) AS leased;
         ELSE
-            CONTINUE WHEN v_locked >= 32 AND NOT arvo.is_worth_claiming(v_lane.lane);
             CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane.lane);
             v_locked := v_locked + 1;
             RETURN QUERY

@@ -27,7 +27,7 @@ AS $dispatch$
 --   Reads    as arvo.append_one and arvo.append
 --   Writes   as arvo.append_one or arvo.append
 --   Locks    as arvo.append_one or arvo.append
---   Raises   RV001  the event is not valid
+--   Raises   RV001  the event is not valid, or is to be published
 --            RV002  an option is not valid, or the queue has too many priorities
 --            RV201  nobody has registered the queue, and must_be_registered is set
 --            RV902  the stored transaction numbers are of another cluster
@@ -41,6 +41,15 @@ BEGIN
               COLUMN = split_part(v_fault, ':', 1),
               DETAIL = v_fault,
               HINT = 'Correct the field and dispatch the event again. Nothing has been stored.';
+    END IF;
+    IF coalesce(p_event ->> 'to', p_event ->> 'type') = 'arvo.publish'
+        AND (p_ignore_domain OR p_event ->> 'domain' IS NULL)
+    THEN
+        RAISE EXCEPTION 'event is not valid'
+        USING ERRCODE = 'RV001',
+              COLUMN = 'to',
+              DETAIL = 'to: arvo.publish has an answer for each queue that subscribes',
+              HINT = 'Call publish, or dispatch_many. Nothing has been stored.';
     END IF;
     IF p_options IS NULL AND p_start_after IS NULL AND p_priority IS NULL THEN
         v_dispatched := arvo.append_one(p_event, p_ignore_domain);

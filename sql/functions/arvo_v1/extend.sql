@@ -18,7 +18,8 @@ SET plan_cache_mode = force_generic_plan
 AS $extend$
 -- Carries each lease forward: a new row of the ledger holds what is still open of it, under the same
 -- token. So every open row is younger than one lease time, and looking for expired ones reads a
--- bounded tail. A lease that is unknown, taken back, or has nothing open is answered held = false.
+-- bounded tail. A lease that is unknown, taken back, or has nothing open is answered held = false; one
+-- that is held, with the deliveries that are open still: who runs another one of it runs it in vain.
 --
 --   Reads    arvo.lease and arvo.closure by token, arvo.clock, arvo.slot
 --   Writes   arvo.lease
@@ -106,12 +107,12 @@ BEGIN
         WHERE kept.delivery = ANY (v_held.open);
         v_lost := array_remove(v_lost, v_held.token);
         RETURN NEXT (
-            v_held.token, true, greatest(v_now + p_for, v_head.expires_at)
+            v_held.token, true, greatest(v_now + p_for, v_head.expires_at), v_held.open
         )::arvo_v1.extended;
     END LOOP;
 
     RETURN QUERY
-    SELECT DISTINCT listed.lease, false, NULL::timestamptz
+    SELECT DISTINCT listed.lease, false, NULL::timestamptz, NULL::bigint[]
     FROM unnest(v_lost) AS listed (lease)
     WHERE listed.lease IS NOT NULL;
 END;

@@ -35,6 +35,7 @@ from arvo_plpg import (
     create_arvo_event,
     current_delivery,
 )
+from arvo_plpg.rows import Queue
 from arvo_plpg.sync import Broker
 
 SECRET = "tell-nobody"
@@ -450,7 +451,7 @@ async def test_two_registrations_at_the_same_time_are_not_both_accepted(broker, 
     results = await asyncio.gather(
         *[broker.register(recorder()) for _ in range(5)], return_exceptions=True
     )
-    assert sum(result is None for result in results) == 1
+    assert sum(isinstance(result, Queue) for result in results) == 1
     assert sum(isinstance(result, AlreadyRegistered) for result in results) == 4
 
 
@@ -483,6 +484,11 @@ async def test_registration_says_which_option_is_wrong(broker, recorder):
         (WorkerOptions, {"expire_in_seconds": 86401}, "expire_in_seconds"),
         (QueueOptions, {"policy": "statly"}, "policy"),
         (QueueOptions, {"warning_queue_size": 0}, "warning_queue_size"),
+        (QueueOptions, {"priority": 2**31}, "priority"),
+        (QueueOptions, {"rate_limit": 5}, "rate_period_seconds"),
+        (QueueOptions, {"key_rate_period_seconds": 5}, "key_rate_period_seconds"),
+        (QueueOptions, {"error_rules": {"Busy": {"retry_in": 3}}}, "error_rules"),
+        (WorkerOptions, {"singleton_next_slot": True}, "singleton_next_slot"),
         (HandlerOptions, {"worker": {"retry_delay": -1}}, "retry_delay"),
     ],
 )

@@ -44,6 +44,7 @@ async def test_a_start_that_is_none(broker, event, ask, start_after):
     with pytest.raises(InvalidOption) as caught:
         await broker.dispatch(event(TASK), start_after=start_after)
     assert caught.value.field == "start_after"
+    assert caught.value.hint.startswith("Give seconds, an ISO 8601 time")
     assert ask("SELECT count(*) FROM arvo.log") == [(0,)]
 
 
@@ -51,6 +52,7 @@ async def test_a_start_that_is_none(broker, event, ask, start_after):
     ("given", "field"),
     [
         ({"priority": 1.5}, "priority"),
+        ({"start_after": datetime(2033, 2, 3)}, "start_after"),  # noqa: DTZ001 - has no time zone
         ({"retry_limit": -1}, "retry_limit"),
         ({"singleton_key": "k" * 1001}, "singleton_key"),
         ({"expire_in_seconds": 0}, "expire_in_seconds"),
@@ -104,8 +106,30 @@ async def test_the_seeds_policies_reach_the_queue(broker, event, recorder, worke
     assert outcomes == ["deferred", "throttled"]
 
 
+async def test_an_option_stays_until_it_is_reset(broker_on, recorder):
+    first, second, third = [await broker_on() for _ in range(3)]
+    given = HandlerOptions(
+        queue=QueueOptions(max_active=3), worker=WorkerOptions(singleton_seconds=60)
+    )
+    made = await first.register(recorder(TASK), given)
+    assert (made.change, made.max_active) == ("created", 3)
+    left = await second.register(recorder(TASK))
+    assert (left.change, left.max_active) == ("unchanged", 3)
+    reset = HandlerOptions(reset=("max_active", "singleton_seconds"))
+    gone = await third.register(recorder(TASK), reset)
+    assert gone.change == "max_active, singleton_for"
+    assert (gone.max_active, gone.singleton_for) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["max_actve", "concurrency", "max_active "])
+def test_only_what_is_stored_is_reset(name):
+    with pytest.raises(InvalidOption) as caught:
+        HandlerOptions(reset=(name,))
+    assert caught.value.field == "reset"
+
+
 async def test_next_slot_needs_an_interval():
-    with pytest.raises(InvalidOption, match="singleton_next_slot needs singleton_seconds"):
+    with pytest.raises(InvalidOption, match="give singleton_seconds as well"):
         WorkerOptions(singleton_next_slot=True)
 
 

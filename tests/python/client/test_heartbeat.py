@@ -115,3 +115,31 @@ async def test_the_time_of_silence_is_the_leases(broker_on, event, recorder, unt
     await broker.dispatch(event())
     lasting = "SELECT expires_at - leased_at FROM arvo.lease WHERE token <> 0"
     await until(lambda: ask(lasting) == [(timedelta(seconds=7),)])
+
+
+async def test_one_of_several_in_a_lease_is_cancelled_and_the_others_go_on(
+    broker_on, event, recorder, until, ask, worker_options
+):
+    gate, cancelled, done = asyncio.Event(), [], []
+
+    async def wait(asked):
+        try:
+            await gate.wait()
+        except asyncio.CancelledError:
+            cancelled.append(asked.data["number"])
+            raise
+        done.append(asked.data["number"])
+        return []
+
+    broker = await broker_on(lease_seconds=1)
+    task = recorder("com.example.task", wait)
+    answers = await broker.dispatch_many([event(number=n) for n in range(3)])
+    await broker.register(task, worker_options(concurrency=3))
+    await until(lambda: len(task.seen) == 3)
+    assert ask("SELECT count(DISTINCT token) FROM arvo.lease WHERE token <> 0") == [(1,)]
+    async with broker.connection() as contract:
+        await contract.cancel([answers[1].delivery], include_running=True)
+    await until(lambda: cancelled == [1])
+    gate.set()
+    await until(lambda: sorted(done) == [0, 2])
+    await until(lambda: ask("SELECT count(*) FROM arvo.log WHERE attempt > 1") == [(0,)])

@@ -133,3 +133,13 @@ def test_a_stored_event_is_replayed(operator):
     with pytest.raises(UnknownEvent) as unknown:
         operator.replay("nobody")
     assert unknown.value.field == "event_id"
+
+
+@pytest.mark.parametrize(
+    "given", [{"path": "$.data ? ("}, {"path": "data.number >"}, {"limit": "many"}]
+)
+def test_an_argument_that_postgresql_cannot_read_is_an_invalid_argument(operator, given):
+    with pytest.raises(InvalidArgument) as caught:
+        operator.dead_letters(QUEUE, **given)
+    assert "SQL/JSON path" in caught.value.hint
+    assert caught.value.detail

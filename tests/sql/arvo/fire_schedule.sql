@@ -1,6 +1,6 @@
 -- arvo.fire_schedule(schedule, row, now): contract, stories.
 BEGIN;
-SELECT plan(41);
+SELECT plan(43);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -96,6 +96,14 @@ SELECT is(
 SELECT arvo_v1.schedule('second', '* * * * * *', '{"type": "com.test.tick", "source": "/clock", "data": {}}',
                         p_grace => '10 seconds') \g /dev/null
 SELECT is(pg_temp.fire('second', '2030-07-01 00:00:00.5Z'), 10, 'half a year of seconds: those that are in time');
+
+-- stories: a fire that is published
+
+SELECT arvo_v1.subscribe(name, 'com.test.tick') FROM unnest('{one,two,three}'::text[]) AS name \g /dev/null
+SELECT pg_temp.hourly('published', 'one') \g /dev/null
+UPDATE arvo.schedule SET event = event || '{"to": "arvo.publish"}' WHERE name = 'published';
+SELECT is(pg_temp.fire('published', '2030-01-01 01:00Z'), 1, 'is one fire, whoever hears it');
+SELECT is(pg_temp.state('published'), 'next 01T02:00, last 01T01:00, fires 1', 'and the schedule knows when it was');
 
 -- stories: what cannot be fired
 

@@ -16,7 +16,8 @@ SELECT * FROM pg_temp.contract(
         'enable_hashjoin=off',
         'enable_mergejoin=off',
         'jit=off',
-        'plan_cache_mode=force_generic_plan'
+        'plan_cache_mode=force_generic_plan',
+        'lock_timeout=20ms'
     ]
 );
 

@@ -1,6 +1,6 @@
 -- arvo.is_worth_claiming(lane): contract, stories.
 BEGIN;
-SELECT plan(15);
+SELECT plan(18);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -39,6 +39,13 @@ SELECT is(arvo.is_worth_claiming(:lane), true, 'what was open at the end of the 
 DELETE FROM arvo.log WHERE xid = '95';
 SELECT pg_temp.logged(:lane, '10000');
 SELECT is(arvo.is_worth_claiming(:lane), true, 'so is what came behind it');
+DELETE FROM arvo.log WHERE xid = '10000';
+SELECT is(arvo.is_worth_claiming(:lane), false, 'no longer when that is gone');
+UPDATE arvo.lease SET ready_from = 7;
+INSERT INTO arvo.ready (queue, number, key) SELECT queue, 7, 1 FROM arvo.lane;
+SELECT is(arvo.is_worth_claiming(:lane), false, 'a key that has been served already does not count');
+INSERT INTO arvo.ready (queue, number, key) SELECT queue, 8, 1 FROM arvo.lane;
+SELECT is(arvo.is_worth_claiming(:lane), true, 'one that is to be served does');
 SELECT is(arvo.is_worth_claiming(0), NULL, 'a lane that is not there has no answer');
 
 SELECT * FROM finish();

@@ -1,6 +1,6 @@
 -- arvo.mark_throttled(items, options): contract, stories.
 BEGIN;
-SELECT plan(33);
+SELECT plan(35);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -125,6 +125,16 @@ SELECT is(
     pg_temp.told(arvo.mark_throttled(arvo.mark_duplicates(pg_temp.arriving('one short', 'two short', 'two short', 'one short')), NULL)),
     'one throttled 1, two throttled 1, two throttled 1, one throttled 1', 'twice in one call and not let in: neither is a duplicate of the other'
 );
+
+-- stories: two batches must not wait for each other
+SELECT arvo_v1.register_queue('lined', p_policy => 'ordered', p_singleton_for => '1 hour');
+SELECT count(*) FROM arvo_v1.dispatch_many((
+    SELECT jsonb_agg(pg_temp.event('l' || n, 'lined', jsonb_build_object('subject', 's' || n))) FROM generate_series(1, 9) AS n
+)) \gset
+SELECT is(count(*), 9::bigint, 'subjects are keys of an ordered queue')
+FROM arvo.throttle INNER JOIN arvo.queue USING (queue) WHERE queue.name = 'lined';
+SELECT is(array_agg(throttle.key ORDER BY throttle.ctid), array_agg(throttle.key ORDER BY throttle.key), 'and are taken in their order, whatever that of the batch')
+FROM arvo.throttle INNER JOIN arvo.queue USING (queue) WHERE queue.name = 'lined';
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- arvo.option_fault(queue): contract, a table of cases.
 BEGIN;
-SELECT plan(64);
+SELECT plan(65);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -69,6 +69,7 @@ FROM (
     ('{"error_rules": {"E": {"retry_after": 1, "snooze": 1}}}', 'error_rules'),
     ('{"error_rules": {"E": {"retry_after": -1}}}', 'error_rules'),
     ('{"error_rules": {"E": {"snooze": "1"}}}', 'error_rules'),
+    ('{"error_rules": {"E": {"snooze": [1, 2]}}}', 'error_rules'),
     ('{"error_rules": {"E": {"snooze": 315360001}}}', 'error_rules'),
     ('{"error_rules": {"E": {"snooze": 1, "x": 1}}}', 'error_rules'),
     ('{"error_rules": {"E": "dead", "F": 7}}', 'error_rules'),

@@ -1,6 +1,6 @@
 -- arvo_v1.claim(queues, limit, worker, limits, lease): contract, stories, refusals.
 BEGIN;
-SELECT plan(59);
+SELECT plan(60);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -131,6 +131,12 @@ SELECT ok(
     'a flood in one of them does not starve the others'
 );
 SELECT count(*) FROM pg_temp.claim('{flood.*}') \gset
+-- Locks are few: idle queues with limits must not use them up.
+SELECT count(arvo_v1.register_queue('limited.' || number, p_priority => 10, p_max_active => 1)) FROM generate_series(1, 550) AS number \gset
+SELECT arvo_v1.register_queue('limited', p_max_active => 1) \gset
+SELECT pg_temp.send('limited', 'reached');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.claim('{limited*}'), '{reached}', 'nor do idle queues of a higher priority, however many have limits');
 SELECT arvo_v1.register_queue('early') \gset
 SELECT is(pg_temp.claim('{early}'), '{waits}', 'what came before its queue was registered is delivered then');
 SELECT pg_temp.send('a', 'once');

@@ -1,6 +1,6 @@
 -- arvo_v1.dispatch(event, start_after, priority, ignore_domain, options): contract, stories, refusals.
 BEGIN;
-SELECT plan(48);
+SELECT plan(49);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -126,6 +126,10 @@ SELECT is(
 SELECT is(
     pg_temp.raised($$ SELECT arvo_v1.dispatch(pg_temp.event('8', 'a b')) $$),
     'RV001 | event is not valid | to | to: must be at most 512 characters of a URI, without quotes', 'a "to" that names no queue'
+);
+SELECT is(
+    pg_temp.raised($$ SELECT arvo_v1.dispatch(pg_temp.event('8', 'arvo.publish')) $$),
+    'RV001 | event is not valid | to | to: arvo.publish has an answer for each queue that subscribes', 'what has many answers'
 );
 SELECT is(
     pg_temp.raised($$ SELECT pg_temp.send('8', 'com.test.nobody2', '{"must_be_registered": true}') $$),

@@ -1,6 +1,6 @@
 -- arvo_v1.extend(leases, for): contract, stories, refusals.
 BEGIN;
-SELECT plan(25);
+SELECT plan(26);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -72,6 +72,10 @@ SELECT results_eq(
     format('SELECT lease, held, expires_at FROM arvo_v1.extend(ARRAY[%s, %s], ''90 seconds'') ORDER BY lease', :lease, :other),
     format($$ VALUES (%s::bigint, true, timestamptz '2030-01-01 00:02:00Z'), (%s, true, '2030-01-01 00:02:00Z') $$, :lease, :other),
     'leases of several queues in one call; one that has lapsed and that nobody took back is its holder''s still'
+);
+SELECT is(
+    (SELECT deliveries FROM arvo_v1.extend(ARRAY[:lease])), (SELECT array_agg(delivery ORDER BY delivery) FROM held WHERE event ->> 'id' <> '2'),
+    'it says what of it is open still'
 );
 COMMIT AND CHAIN;
 -- Looked for at most twice a second: so a look just before the new time would put the next one behind it.

@@ -1,6 +1,6 @@
 -- arvo_v1.publish(event, options): contract, refusals, stories.
 BEGIN;
-SELECT plan(28);
+SELECT plan(30);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -124,6 +124,20 @@ COMMIT AND CHAIN;
 SELECT is((SELECT event ->> 'subject' FROM arvo_v1.claim('{audit}', 10)), 'told', 'and is still whole');
 SELECT is(
     (SELECT count(*) FROM arvo_v1.trace('told') WHERE event_id = '10'), 4::bigint, 'the story has every copy, and the retry (mail had its share of the hour)'
+);
+
+-- copies and places
+SELECT arvo_v1.register_queue(name, p_policy => 'exclusive') FROM unnest('{one,two}'::text[]) AS name;
+SELECT arvo_v1.subscribe(name, 'com.place.*') FROM unnest('{one,two}'::text[]) AS name;
+SELECT count(*) FROM arvo_v1.publish(pg_temp.event('11', 'x', '{"type": "com.place.taken"}')) \gset
+COMMIT AND CHAIN;
+SELECT count(*) FROM arvo_v1.settle((
+    SELECT jsonb_agg(pg_temp.result(lease, delivery, 'completed')) FROM arvo_v1.claim('{one,two}', 10)
+)) \gset
+SELECT is_empty('SELECT FROM arvo.singleton WHERE delivery IS NOT NULL', 'each copy gives back the place that it has taken');
+SELECT results_eq(
+    $$ SELECT queue, outcome FROM arvo_v1.publish(pg_temp.event('12', 'x', '{"type": "com.place.taken"}')) WHERE queue IN ('one', 'two') $$,
+    $$ VALUES ('one', 'queued'), ('two', 'queued') $$, 'so that the next event finds it free'
 );
 
 SELECT * FROM finish();

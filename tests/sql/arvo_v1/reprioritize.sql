@@ -1,6 +1,6 @@
 -- arvo_v1.reprioritize(priority, filter…, limit, dry_run): contract, stories, refusals.
 BEGIN;
-SELECT plan(23);
+SELECT plan(26);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -68,6 +68,26 @@ SELECT is(
     (SELECT array_agg(event_id || ' ' || done) FROM arvo_v1.reprioritize(7, p_queue => 'b', p_dry_run => true)), '{"b1 left"}', 'what an ordered key waits for'
 );
 SELECT is((SELECT array_agg(event_id || ' ' || done) FROM arvo_v1.reprioritize(7, p_queue => 'b')), '{"b1 left"}', 'stays where it is');
+
+-- places go along: the tombstones that are left behind have none
+DO $$ BEGIN
+    PERFORM arvo_v1.register_queue('short', p_policy => 'short');
+    PERFORM arvo_v1.register_queue('one', p_policy => 'exclusive');
+    PERFORM arvo_v1.dispatch(pg_temp.event('x1', name)) FROM unnest('{short,one}'::text[]) AS name;
+END; $$;
+COMMIT AND CHAIN;
+SELECT count(*) FROM arvo_v1.reprioritize(-5, p_event_id => 'x1') \gset
+COMMIT AND CHAIN;
+SELECT count(*) FROM arvo_v1.reprioritize(0, p_queue => 'short') \gset
+COMMIT AND CHAIN;
+SELECT is(
+    (SELECT array_agg(queue ORDER BY queue) FROM arvo_v1.claim('{short,one}', 10)), '{one,short}',
+    'there and back again: a claim that meets both is not troubled'
+);
+COMMIT AND CHAIN;
+SELECT is((arvo_v1.dispatch(pg_temp.event('x2', 'one'))).outcome, 'throttled', 'an exclusive place is kept until its event is finished');
+SELECT is((arvo_v1.dispatch(pg_temp.event('x2', 'short'))).outcome, 'queued', 'a short one until it is claimed');
+COMMIT AND CHAIN;
 
 -- refusals --------------------------------------------------------------------------------------
 
