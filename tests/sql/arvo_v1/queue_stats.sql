@@ -12,6 +12,7 @@ SELECT * FROM pg_temp.contract(
     ARRAY[
         'search_path=pg_catalog, pg_temp',
         'enable_seqscan=off',
+        'enable_bitmapscan=off',
         'enable_hashjoin=off',
         'enable_mergejoin=off',
         'jit=off'
