@@ -1,6 +1,6 @@
 -- arvo.is_worth_claiming(lane): contract, stories.
 BEGIN;
-SELECT plan(18);
+SELECT plan(21);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -46,6 +46,14 @@ INSERT INTO arvo.ready (queue, number, key) SELECT queue, 7, 1 FROM arvo.lane;
 SELECT is(arvo.is_worth_claiming(:lane), false, 'a key that has been served already does not count');
 INSERT INTO arvo.ready (queue, number, key) SELECT queue, 8, 1 FROM arvo.lane;
 SELECT is(arvo.is_worth_claiming(:lane), true, 'one that is to be served does');
+UPDATE arvo.queue SET max_active = 2;
+INSERT INTO arvo.turn (queue, key, number, active, waiting, upto, ready, tally, at) SELECT queue, 0, 1, 2, 0, 0, false, '{}', arvo.clock() FROM arvo.lane;
+SELECT is(arvo.is_worth_claiming(:lane), false, 'a queue of which as many run as may is not');
+UPDATE arvo.lease SET sweep_at = '2030-01-01T00:00:00Z';
+SELECT is(arvo.is_worth_claiming(:lane), true, 'unless a lease of it may have lapsed');
+UPDATE arvo.lease SET sweep_at = 'infinity';
+UPDATE arvo.turn SET active = 1;
+SELECT is(arvo.is_worth_claiming(:lane), true, 'with room for one more it is');
 SELECT is(arvo.is_worth_claiming(0), NULL, 'a lane that is not there has no answer');
 
 SELECT * FROM finish();

@@ -1,6 +1,6 @@
 -- arvo_v1.redrive(queue, dead, limit, dry_run, …): contract, stories, refusals.
 BEGIN;
-SELECT plan(83);
+SELECT plan(88);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -365,6 +365,29 @@ SELECT is(
 SELECT is(
     pg_temp.raised($$ SELECT * FROM arvo_v1.redrive('a', p_to => 'now"here') $$), 'RV003 | queue is not known | to | queue "now\"here"', 'into a queue that nobody knows'
 );
+COMMIT AND CHAIN;
+
+-- a queue that has one place per key
+SELECT arvo_v1.register_queue('only', p_policy => 'exclusive');
+SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('only-1', 'only')) \gset
+COMMIT AND CHAIN;
+SELECT count(*) FROM arvo_v1.claim('{only}', 1) AS claimed, LATERAL arvo_v1.settle(jsonb_build_array(pg_temp.result(claimed.lease, claimed.delivery, 'rejected'))) \gset
+COMMIT AND CHAIN;
+SELECT delivery AS second FROM arvo_v1.dispatch(pg_temp.event('only-2', 'only')) \gset
+COMMIT AND CHAIN;
+SELECT results_eq(
+    format($$ SELECT outcome, code, detail FROM arvo_v1.redrive('only', p_dry_run => %s) $$, dry),
+    format($$ VALUES ('refused', 'RV104', 'delivery %s has the place of its key') $$, :second), 'another event has the place of its key' || dry
+)
+FROM unnest(ARRAY['true', 'false']) AS dry;
+COMMIT AND CHAIN;
+SELECT count(*) FROM arvo_v1.claim('{only}', 1) AS claimed, LATERAL arvo_v1.settle(jsonb_build_array(pg_temp.result(claimed.lease, claimed.delivery))) \gset
+COMMIT AND CHAIN;
+SELECT results_eq(
+    $$ SELECT outcome, delivery IS NULL FROM arvo_v1.redrive('only', p_dry_run => true) $$, $$ VALUES ('redriven', true) $$, 'once that is done, it may come back'
+);
+SELECT results_eq($$ SELECT outcome FROM arvo_v1.redrive('only') $$, $$ VALUES ('redriven') $$, 'and does');
+SELECT is((SELECT outcome FROM arvo_v1.dispatch(pg_temp.event('only-3', 'only'))), 'throttled', 'and has the place itself');
 COMMIT AND CHAIN;
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 SELECT is(

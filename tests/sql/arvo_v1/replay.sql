@@ -1,6 +1,6 @@
 -- arvo_v1.replay(event_id, source, delivery, queue): contract, stories, refusals.
 BEGIN;
-SELECT plan(40);
+SELECT plan(42);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -176,6 +176,10 @@ SELECT is(
     'RV006 | argument is not valid | queue | The event went to 2 queues: ["q","r"]', 'to one of two queues'
 );
 SELECT is((SELECT queue FROM arvo_v1.replay('k1', 'com.other', p_queue => 'r')), 'r', 'until it is said which');
+SELECT arvo_v1.register_queue('only', p_policy => 'exclusive');
+SELECT delivery AS first FROM arvo_v1.dispatch(pg_temp.event('only-1', 'only')) \gset
+SELECT is((SELECT outcome FROM arvo_v1.replay('only-1')), 'throttled', 'where there is one place per key, nothing comes in beside what has it');
+SELECT is((SELECT delivery FROM arvo_v1.replay('only-1')), :first::bigint, 'and that is named');
 UPDATE arvo.log SET event = event || '{"Bad": 1}' WHERE event ->> 'id' = 'u1';
 SELECT is(
     pg_temp.raised($$ SELECT arvo_v1.replay('u1') $$),

@@ -1,2 +1,0 @@
-DROP TYPE arvo_v1.subscription;
-DROP TABLE arvo.subscription;
