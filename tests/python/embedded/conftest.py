@@ -19,8 +19,9 @@ from arvo_plpg import embedded
 from arvo_plpg.embedded.account import choose
 
 PROGRAM = """
-import json, os, sys
+import json, os, signal, sys
 from arvo_plpg import embedded
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below a shell's background job
 from arvo_plpg.embedded.account import choose
 settings = json.loads(sys.argv[1])
 server = embedded.start(**settings)

@@ -151,7 +151,7 @@ def test_a_replica_that_is_promoted_is_at_home(place, eventually):
                 first.uri,
             )
             put(connection, "after the copy")
-            (reached,) = connection.execute("SELECT pg_current_wal_flush_lsn()").fetchone() or ()
+            (reached,) = connection.execute("SELECT pg_current_wal_insert_lsn()").fetchone() or ()
             with (
                 embedded.start(place / "data") as second,
                 psycopg.connect(second.uri, autocommit=True) as replica,
