@@ -59,33 +59,47 @@ BEGIN
         )
     ),
 
-    item AS MATERIALIZED (
+    -- By itself, so that the arrays are not sorted along with each of their members.
+    member AS MATERIALIZED (
         SELECT
-            row_number() OVER (ORDER BY listed.named_in, member.place)::integer AS ordinal,
             listed.named_in,
+            one.place,
             listed.token AS lease,
             CASE
                 WHEN listed.deliveries IS NULL THEN listed.single
-                WHEN length(member.delivery) <= 18 THEN member.delivery::bigint
-                ELSE arvo.as_bigint(to_jsonb(member.delivery))
+                WHEN length(one.delivery) <= 18 THEN one.delivery::bigint
+                ELSE arvo.as_bigint(to_jsonb(one.delivery))
             END AS delivery,
             listed.outcome AS asked,
             listed.events,
             listed.state,
             listed.error,
             listed.after,
-            CASE
-                WHEN listed.deliveries IS NULL THEN listed.run_time
-                ELSE listed.run_times ->> (member.place - 1)::integer
-            END AS run_time,
+            CASE WHEN listed.deliveries IS NULL THEN listed.run_time ELSE one.run_time END AS run_time,
             listed.group_fault
         FROM listed
-        CROSS JOIN LATERAL jsonb_array_elements_text(
-            CASE
-                WHEN listed.deliveries IS NULL OR listed.group_fault IS NOT NULL THEN '[null]'
-                ELSE listed.deliveries
-            END
-        ) WITH ORDINALITY AS member (delivery, place)
+        CROSS JOIN LATERAL ROWS FROM (
+            jsonb_array_elements_text(
+                CASE
+                    WHEN listed.deliveries IS NULL OR listed.group_fault IS NOT NULL THEN '[null]'
+                    ELSE listed.deliveries
+                END
+            ),
+            jsonb_array_elements_text(
+                CASE
+                    WHEN listed.run_times IS NULL OR listed.deliveries IS NULL
+                        OR listed.group_fault IS NOT NULL THEN '[]'
+                    ELSE listed.run_times
+                END
+            )
+        ) WITH ORDINALITY AS one (delivery, run_time, place)
+    ),
+
+    item AS MATERIALIZED (
+        SELECT
+            row_number() OVER (ORDER BY member.named_in, member.place)::integer AS ordinal,
+            member.*
+        FROM member
     ),
 
     checked AS (
