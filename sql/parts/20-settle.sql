@@ -32,3 +32,29 @@ COMMENT ON TYPE arvo.parted IS 'Results of a settlement: those that are done wit
 COMMENT ON COLUMN arvo.parted.closed IS 'What has been completed, by lease.';
 COMMENT ON COLUMN arvo.parted.rest IS 'The results that are still to be judged, in their order.';
 COMMENT ON COLUMN arvo.parted.items IS 'Place of each of them in the array of results, from 1; empty when nothing has been closed, or all.';
+
+-- ---------------------------------------------------------------------------------------------
+-- claims: what is looked up once per call
+-- ---------------------------------------------------------------------------------------------
+
+CREATE TYPE arvo.claimable AS (
+    lanes integer[],
+    places integer[],
+    queues integer[],
+    gated boolean[],
+    limited boolean
+);
+COMMENT ON TYPE arvo.claimable IS 'Lanes that a claim goes through, in this order.';
+COMMENT ON COLUMN arvo.claimable.lanes IS 'The lanes.';
+COMMENT ON COLUMN arvo.claimable.places IS 'Which of the queues named each belongs to, from 1.';
+COMMENT ON COLUMN arvo.claimable.queues IS 'Queue of each.';
+COMMENT ON COLUMN arvo.claimable.gated IS 'Whether that queue is gated.';
+COMMENT ON COLUMN arvo.claimable.limited IS 'Whether one of the queues has a rate limit.';
+
+CREATE TYPE arvo.ahead AS (
+    due boolean,
+    next_at timestamptz
+);
+COMMENT ON TYPE arvo.ahead IS 'What arvo.look_ahead found.';
+COMMENT ON COLUMN arvo.ahead.due IS 'Whether the promotion or the schedules have something to do.';
+COMMENT ON COLUMN arvo.ahead.next_at IS 'If not: when they will have; NULL when nothing waits for its time.';

@@ -1,3 +1,5 @@
+DROP TYPE arvo.ahead;
+DROP TYPE arvo.claimable;
 DROP TYPE arvo.parted;
 DROP TYPE arvo.completion;
 ALTER TYPE arvo.result DROP ATTRIBUTE named_in;

@@ -29,106 +29,25 @@ AS $claim$
 -- anybody asks for bounds how soon the next crash is noticed there; that is why it is short. In a
 -- transaction of several calls settle and extend come before claim: leases are locked before lanes.
 --
---   Reads    arvo.queue, arvo.lane; as arvo.is_worth_claiming, arvo.claim_lane, arvo.claim_gated
---   Writes   as arvo.promote, arvo.claim_lane and arvo.claim_gated
+--   Reads    as arvo.lanes_to_claim, arvo.look_ahead and arvo.claim_lanes
+--   Writes   as arvo.promote and arvo.claim_lanes
 --   Locks    the promoter's lock, each lane: tried, never waited for
 --   Raises   RV003  a queue is not known
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  an argument is not valid
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
-    v_start integer := floor(random() * 1000000000)::integer;
-    v_lane record;
-    v_home integer;
-    v_left integer := p_limit;
-    v_quota integer[] := p_limits;
-    v_want integer;
-    v_got integer;
-    v_locked integer := 0;
-    v_unknown text;
-    v_argument text;
+    v_asked arvo.claimable;
 BEGIN
     PERFORM arvo.require_read_committed('claim');
     PERFORM arvo.require_home();
-    v_argument := CASE
-        WHEN p_queues IS NULL OR cardinality(p_queues) = 0 THEN 'queues'
-        WHEN p_limit IS NULL OR p_limit NOT BETWEEN 0 AND 10000 THEN 'limit'
-        WHEN cardinality(p_limits) <> cardinality(p_queues) THEN 'limits'
-        WHEN p_lease IS NULL OR p_lease NOT BETWEEN interval '1 second' AND interval '5 minutes'
-            THEN 'lease'
-    END;
-    IF v_argument IS NOT NULL THEN
-        RAISE EXCEPTION 'argument is not valid'
-        USING ERRCODE = 'RV006',
-              COLUMN = v_argument,
-              DETAIL = format('%s queues, limit %s, %s limits, lease %s', cardinality(p_queues),
-                              p_limit, cardinality(p_limits), p_lease),
-              HINT = 'Name at least one queue; limit is 0 to 10000; limits has one number for each'
-                     ' queue; lease is 1 second to 5 minutes: a longer run is kept by extend.';
+    v_asked := arvo.lanes_to_claim(p_queues, p_limit, p_limits, p_lease);
+    IF (arvo.look_ahead()).due THEN
+        PERFORM arvo.promote();
     END IF;
-    SELECT asked.name INTO v_unknown
-    FROM unnest(p_queues) AS asked (name)
-    WHERE asked.name IS NULL
-    OR (
-        NOT asked.name LIKE '%*'
-        AND NOT EXISTS (SELECT FROM arvo.queue WHERE queue.name = asked.name)
-    )
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'queue is not known'
-        USING ERRCODE = 'RV003',
-              COLUMN = 'queues',
-              DETAIL = format('queue: %s', left(to_json(v_unknown)::text, 80)),
-              HINT = 'Register the queue before claiming from it.';
-    END IF;
-
-    PERFORM arvo.promote();
-
-    FOR v_lane IN
-        SELECT lane.lane, named.gated, named.queue, asked.position
-        FROM unnest(p_queues) WITH ORDINALITY AS asked (name, position)
-        CROSS JOIN LATERAL (
-            SELECT queue.queue, queue.gated
-            FROM arvo.queue
-            WHERE queue.name = asked.name AND queue.paused_at IS NULL
-            UNION ALL
-            SELECT queue.queue, queue.gated
-            FROM arvo.queue
-            WHERE asked.name LIKE '%*' AND starts_with(queue.name, left(asked.name, -1))
-            AND queue.paused_at IS NULL
-        ) AS named
-        INNER JOIN arvo.lane ON lane.queue = named.queue AND NOT lane.retired
-        ORDER BY
-            (asked.position + v_start) % cardinality(p_queues),
-            lane.priority DESC,
-            hashint4extended(lane.lane, v_start)
-    LOOP
-        EXIT WHEN v_left <= 0;
-        v_want := least(v_left, v_quota[v_lane.position]);
-        CONTINUE WHEN v_want <= 0;
-        EXIT WHEN v_locked >= 544;
-        CONTINUE WHEN v_locked >= 32 AND NOT arvo.is_worth_claiming(v_lane.lane);
-        IF v_lane.gated THEN
-            v_home := arvo.home_lane(v_lane.queue);
-            CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_home);
-            CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane.lane);
-            v_locked := v_locked + 1 + (v_home <> v_lane.lane)::integer;
-            RETURN QUERY
-            SELECT leased.*
-            FROM arvo.claim_gated(
-                v_lane.lane, v_home, v_want, left(p_worker, 200), p_lease
-            ) AS leased;
-        ELSE
-            CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane.lane);
-            v_locked := v_locked + 1;
-            RETURN QUERY
-            SELECT leased.*
-            FROM arvo.claim_lane(v_lane.lane, v_want, left(p_worker, 200), p_lease) AS leased;
-        END IF;
-        GET DIAGNOSTICS v_got = ROW_COUNT;
-        v_left := v_left - v_got;
-        v_quota[v_lane.position] := v_quota[v_lane.position] - v_got;
-    END LOOP;
+    RETURN QUERY
+    SELECT leased.*
+    FROM arvo.claim_lanes(v_asked, p_limit, p_worker, p_limits, p_lease) AS leased;
 END;
 $claim$;
 

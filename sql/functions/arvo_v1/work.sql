@@ -13,44 +13,67 @@ VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '2s'
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $work$
 -- Answers, in this order: verdicts of kind "settled" (only those that are not plainly completed),
 -- deliveries of kind "claimed", and one row of kind "idle" when nothing was claimed, which says when
 -- something deferred becomes due: at once, if this very call appended something to these queues.
 -- Nothing is claimed when p_queues is NULL or p_limit is 0.
 --
---   Reads    as arvo_v1.settle and arvo_v1.claim; arvo.deferred
+--   Reads    as arvo_v1.settle and arvo_v1.claim; as arvo.has_own, arvo.next_due and arvo.next_room
 --   Writes   as arvo_v1.settle and arvo_v1.claim
 --   Locks    as arvo_v1.settle, then as arvo_v1.claim (which waits for none)
 --   Raises   as arvo_v1.settle and arvo_v1.claim
 --            55P03  somebody has held a lock for two seconds: settle the results one by one
+DECLARE
+    v_claiming boolean := p_queues IS NOT NULL AND p_limit IS DISTINCT FROM 0;
+    v_parted arvo.parted;
+    v_asked arvo.claimable;
+    v_ahead arvo.ahead;
 BEGIN
-    IF p_results IS DISTINCT FROM '[]' THEN
-        RETURN QUERY
-        SELECT
-            'settled',
-            verdict.lease,
-            verdict.delivery,
-            verdict.outcome,
-            verdict.code,
-            verdict.detail,
-            NULL::text,
-            NULL::integer,
-            NULL::interval,
-            NULL::jsonb,
-            NULL::jsonb,
-            NULL::jsonb,
-            verdict.state_version,
-            NULL::interval,
-            NULL::bigint
-        FROM arvo_v1.settle(p_results) AS verdict
-        WHERE verdict.outcome <> 'completed'
-        ORDER BY verdict.ordinal;
+    IF v_claiming OR p_results IS DISTINCT FROM '[]' THEN
+        PERFORM arvo.require_read_committed('work');
+        PERFORM arvo.require_home();
     END IF;
-    IF p_queues IS NULL OR p_limit = 0 THEN
+    IF p_results IS DISTINCT FROM '[]' THEN
+        v_parted := arvo.close_plain(p_results);
+        IF v_parted.rest <> '[]' THEN
+            RETURN QUERY
+            SELECT
+                'settled',
+                verdict.lease,
+                verdict.delivery,
+                verdict.outcome,
+                verdict.code,
+                verdict.detail,
+                NULL::text,
+                NULL::integer,
+                NULL::interval,
+                NULL::jsonb,
+                NULL::jsonb,
+                NULL::jsonb,
+                verdict.state_version,
+                NULL::interval,
+                NULL::bigint
+            FROM arvo_v1.settle(v_parted.rest) WITH ORDINALITY AS verdict
+            WHERE verdict.outcome <> 'completed'
+            ORDER BY verdict.ordinality;
+        END IF;
+    END IF;
+    IF NOT v_claiming THEN
         RETURN;
     END IF;
 
+    v_asked := arvo.lanes_to_claim(p_queues, p_limit, p_limits, p_lease);
+    v_ahead := arvo.look_ahead();
+    IF v_ahead.due THEN
+        PERFORM arvo.promote();
+    END IF;
     RETURN QUERY
     SELECT
         'claimed',
@@ -68,13 +91,20 @@ BEGIN
         claimed.state_version,
         NULL::interval,
         claimed.key
-    FROM arvo_v1.claim(p_queues, p_limit, p_worker, p_limits, p_lease) AS claimed;
+    FROM arvo.claim_lanes(v_asked, p_limit, p_worker, p_limits, p_lease) AS claimed;
     IF NOT FOUND THEN
         RETURN NEXT (
             'idle', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
             CASE
-                WHEN arvo.has_own(p_queues) THEN interval '0'
-                ELSE least(arvo.next_due(), arvo.next_room(p_queues))
+                WHEN pg_current_xact_id_if_assigned() IS NOT NULL AND arvo.has_own(p_queues)
+                    THEN interval '0'
+                ELSE least(
+                    CASE
+                        WHEN v_ahead.due THEN arvo.next_due()
+                        ELSE greatest(v_ahead.next_at - arvo.clock(), interval '0')
+                    END,
+                    CASE WHEN v_asked.limited THEN arvo.next_room(p_queues) END
+                )
             END,
             NULL
         )::arvo_v1.worked;

@@ -9,7 +9,7 @@ SELECT * FROM pg_temp.contract(
     'arvo_v1.work(jsonb,text[],integer,text,integer[],interval)',
     'SETOF arvo_v1.worked', 'plpgsql', 'volatile', true,
     'arvo_worker',
-    ARRAY['search_path=pg_catalog, pg_temp', 'lock_timeout=2s']
+    ARRAY[X
 );
 
 -- stories ---------------------------------------------------------------------------------------

@@ -1,0 +1,68 @@
+-- arvo.claim_lanes(asked, limit, worker, limits, lease) — lease deliveries from some lanes.
+CREATE OR REPLACE FUNCTION arvo.claim_lanes(
+    p_asked arvo.claimable,
+    p_limit integer,
+    p_worker text,
+    p_limits integer[],
+    p_lease interval
+)
+RETURNS SETOF arvo_v1.claimed
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $claim_lanes$
+-- One lane after the other, until p_limit deliveries have been leased. A lane that another session is
+-- claiming from is left alone. Past 32 lanes, one with nothing to do is not locked, and at most 512
+-- more are. A gated queue is claimed under the lock of its home lane as well.
+--
+--   Reads    as arvo.is_worth_claiming, arvo.claim_lane, arvo.claim_gated
+--   Writes   as arvo.claim_lane and arvo.claim_gated
+--   Locks    each lane: tried, never waited for
+--   Raises   as arvo.claim_lane
+DECLARE
+    v_lane integer;
+    v_home integer;
+    v_place integer;
+    v_left integer := p_limit;
+    v_quota integer[] := p_limits;
+    v_want integer;
+    v_got integer;
+    v_locked integer := 0;
+BEGIN
+    FOR v_at IN 1 .. cardinality(p_asked.lanes) LOOP
+        EXIT WHEN v_left <= 0;
+        v_place := p_asked.places[v_at];
+        v_want := least(v_left, v_quota[v_place]);
+        CONTINUE WHEN v_want <= 0;
+        v_lane := p_asked.lanes[v_at];
+        IF v_locked >= 32 THEN
+            EXIT WHEN v_locked >= 544;
+            CONTINUE WHEN NOT arvo.is_worth_claiming(v_lane);
+        END IF;
+        IF p_asked.gated[v_at] THEN
+            v_home := arvo.home_lane(p_asked.queues[v_at]);
+            CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_home);
+            CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane);
+            v_locked := v_locked + 1 + (v_home <> v_lane)::integer;
+            RETURN QUERY
+            SELECT leased.*
+            FROM arvo.claim_gated(v_lane, v_home, v_want, left(p_worker, 200), p_lease) AS leased;
+        ELSE
+            CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane);
+            v_locked := v_locked + 1;
+            RETURN QUERY
+            SELECT leased.*
+            FROM arvo.claim_lane(v_lane, v_want, left(p_worker, 200), p_lease) AS leased;
+        END IF;
+        GET DIAGNOSTICS v_got = ROW_COUNT;
+        v_left := v_left - v_got;
+        v_quota[v_place] := v_quota[v_place] - v_got;
+    END LOOP;
+END;
+$claim_lanes$;
+
+COMMENT ON FUNCTION arvo.claim_lanes(arvo.claimable, integer, text, integer[], interval) IS
+'Leases deliveries from the lanes that a claim names, one lane after the other.';
+
+REVOKE ALL ON FUNCTION
+arvo.claim_lanes(arvo.claimable, integer, text, integer[], interval) FROM PUBLIC;
