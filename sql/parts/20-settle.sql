@@ -58,3 +58,15 @@ CREATE TYPE arvo.ahead AS (
 COMMENT ON TYPE arvo.ahead IS 'What arvo.look_ahead found.';
 COMMENT ON COLUMN arvo.ahead.due IS 'Whether the promotion or the schedules have something to do.';
 COMMENT ON COLUMN arvo.ahead.next_at IS 'If not: when they will have; NULL when nothing waits for its time.';
+
+CREATE TYPE arvo.leased AS (
+    queue arvo.queue,
+    lease arvo.lease,
+    batch arvo.log[],
+    rows arvo_v1.claimed[]
+);
+COMMENT ON TYPE arvo.leased IS 'What a claim took from one lane.';
+COMMENT ON COLUMN arvo.leased.queue IS 'The queue, as it was read under the lock of the lane.';
+COMMENT ON COLUMN arvo.leased.lease IS 'The lease.';
+COMMENT ON COLUMN arvo.leased.batch IS 'Its deliveries; NULL when there are none, or rows has them.';
+COMMENT ON COLUMN arvo.leased.rows IS 'Those of a gated queue, as a worker gets them.';

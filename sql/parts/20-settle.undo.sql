@@ -1,3 +1,4 @@
+DROP TYPE arvo.leased;
 DROP TYPE arvo.ahead;
 DROP TYPE arvo.claimable;
 DROP TYPE arvo.parted;

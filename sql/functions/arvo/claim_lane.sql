@@ -5,65 +5,85 @@ CREATE OR REPLACE FUNCTION arvo.claim_lane(
     p_worker text,
     p_lease interval
 )
-RETURNS SETOF arvo_v1.claimed
+RETURNS arvo.leased
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $claim_lane$
 -- The caller holds the lane. The newest lease row is the cursor; the row that is written here is the
 -- next one. A claim that finds nothing writes nothing; nor does one of a queue that has become gated
--- since the caller looked.
+-- since the caller looked. Queue, cursor and whether anything was withdrawn are read in one statement
+-- under the lock: rules may have changed since the caller looked, and it sees what the last holder
+-- of the lock committed.
 --
---   Reads    arvo.lease, arvo.queue; as arvo.read_window and arvo.hand_out
+--   Reads    arvo.lane, arvo.queue, arvo.lease by (lane, number), arvo.tombstone, arvo.clock; as
+--            arvo.read_window
 --   Writes   arvo.lease (one row); as arvo.heal, arvo.withdraw and arvo.free_places
 --   Locks    as arvo.sweep
 --   Raises   as arvo.read_window
 DECLARE
+    v_found record;
     v_head arvo.lease;
-    v_queue arvo.queue;
     v_open_from bigint;
     v_reading arvo.reading;
-    v_batch arvo.log[];
+    v_leased arvo.leased;
 BEGIN
-    SELECT queue.* INTO STRICT v_queue
-    FROM arvo.lane
-    INNER JOIN arvo.queue ON queue.queue = lane.queue
-    WHERE lane.lane = p_lane;
-    -- Asked again under the lock: its rules may have changed since.
-    IF v_queue.gated OR v_queue.paused_at IS NOT NULL THEN
-        RETURN;
-    END IF;
-
     -- Once, unless everything that was leased turns out to be withdrawn.
     LOOP
-        v_head := arvo.head_of(p_lane);
+        SELECT
+            own AS queue,
+            own.gated,
+            own.paused_at,
+            own.drained_to,
+            own.slotted,
+            cursor.head,
+            EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = p_lane) AS withdrawn
+        INTO STRICT v_found
+        FROM arvo.lane
+        INNER JOIN arvo.queue AS own ON own.queue = lane.queue
+        CROSS JOIN LATERAL (
+            SELECT newest AS head
+            FROM arvo.lease AS newest
+            WHERE newest.lane = p_lane
+            ORDER BY newest.number DESC
+            LIMIT 1
+        ) AS cursor
+        WHERE lane.lane = p_lane;
+        IF v_found.gated OR v_found.paused_at IS NOT NULL THEN
+            RETURN NULL;
+        END IF;
+        v_head := v_found.head;
         v_open_from := v_head.open_from;
-        v_head := arvo.heal(v_head);
-        v_reading := arvo.read_window(v_head, p_limit, v_queue.drained_to);
-        v_batch := v_reading.batch;
-        IF v_batch = '{}' THEN
+        IF v_head.sweep_at <= arvo.clock() THEN
+            v_head := arvo.heal(v_head);
+        END IF;
+        v_reading := arvo.read_window(v_head, p_limit, v_found.drained_to);
+        IF cardinality(v_reading.batch) = 0 THEN
             -- What the sweep found out is worth a row; the cursor stays where it is.
             IF v_head.open_from > v_open_from THEN
                 PERFORM arvo.move_cursor(v_head);
             END IF;
-            RETURN;
+            RETURN NULL;
         END IF;
 
-        v_head := arvo.write_lease(arvo.moved(v_head, v_reading), p_worker, p_lease, v_batch);
-        IF EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = p_lane) THEN
-            v_batch := arvo.withdraw(v_queue, v_head, v_batch);
+        v_leased.queue := v_found.queue;
+        v_leased.batch := v_reading.batch;
+        v_leased.lease := arvo.write_lease(
+            arvo.moved(v_head, v_reading), p_worker, p_lease, v_leased.batch
+        );
+        IF v_found.withdrawn THEN
+            v_leased.batch := arvo.withdraw(v_leased.queue, v_leased.lease, v_leased.batch);
         END IF;
-        IF v_queue.slotted THEN
-            PERFORM arvo.leave_queued(v_queue, v_batch);
+        IF v_found.slotted THEN
+            PERFORM arvo.leave_queued(v_leased.queue, v_leased.batch);
         END IF;
-        EXIT WHEN v_batch <> '{}';
+        EXIT WHEN cardinality(v_leased.batch) > 0;
     END LOOP;
-
-    RETURN QUERY SELECT leased.* FROM arvo.hand_out(v_queue, v_head, v_batch) AS leased;
+    RETURN v_leased;
 END;
 $claim_lane$;
 
 COMMENT ON FUNCTION arvo.claim_lane(integer, integer, text, interval) IS
-'Leases the next deliveries of a lane whose lock the caller holds.';
+'Leases the next deliveries of a lane whose lock the caller holds; NULL when there are none.';
 
 REVOKE ALL ON FUNCTION arvo.claim_lane(integer, integer, text, interval) FROM PUBLIC;

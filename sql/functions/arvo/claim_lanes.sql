@@ -6,7 +6,7 @@ CREATE OR REPLACE FUNCTION arvo.claim_lanes(
     p_limits integer[],
     p_lease interval
 )
-RETURNS SETOF arvo_v1.claimed
+RETURNS arvo.leased[]
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -28,9 +28,13 @@ DECLARE
     v_want integer;
     v_got integer;
     v_locked integer := 0;
+    v_leased arvo.leased;
+    v_all arvo.leased[] := '{}';
 BEGIN
+    IF v_left <= 0 THEN
+        RETURN v_all;
+    END IF;
     FOR v_at IN 1 .. cardinality(p_asked.lanes) LOOP
-        EXIT WHEN v_left <= 0;
         v_place := p_asked.places[v_at];
         v_want := least(v_left, v_quota[v_place]);
         CONTINUE WHEN v_want <= 0;
@@ -44,20 +48,22 @@ BEGIN
             CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_home);
             CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane);
             v_locked := v_locked + 1 + (v_home <> v_lane)::integer;
-            RETURN QUERY
-            SELECT leased.*
-            FROM arvo.claim_gated(v_lane, v_home, v_want, left(p_worker, 200), p_lease) AS leased;
+            SELECT NULL, NULL, NULL, array_agg(taken) INTO v_leased
+            FROM arvo.claim_gated(v_lane, v_home, v_want, left(p_worker, 200), p_lease) AS taken;
+            v_got := cardinality(v_leased.rows);
         ELSE
             CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane);
             v_locked := v_locked + 1;
-            RETURN QUERY
-            SELECT leased.*
-            FROM arvo.claim_lane(v_lane, v_want, left(p_worker, 200), p_lease) AS leased;
+            v_leased := arvo.claim_lane(v_lane, v_want, left(p_worker, 200), p_lease);
+            v_got := cardinality(v_leased.batch);
         END IF;
-        GET DIAGNOSTICS v_got = ROW_COUNT;
+        CONTINUE WHEN v_got IS NULL;
+        v_all := v_all || v_leased;
         v_left := v_left - v_got;
+        EXIT WHEN v_left <= 0;
         v_quota[v_place] := v_quota[v_place] - v_got;
     END LOOP;
+    RETURN v_all;
 END;
 $claim_lanes$;
 

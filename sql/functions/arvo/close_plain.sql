@@ -35,10 +35,14 @@ BEGIN
     END IF;
     v_total := v_count;
     IF v_count = 1 THEN
-        v_tokens := ARRAY[arvo.as_bigint(p_results -> 0 -> 'lease')];
         v_done := arvo.completion_of(p_results -> 0);
-        v_done.items := '{1}';
-        v_plain := ARRAY[v_done];
+        IF v_done.lease IS NULL THEN
+            v_tokens := ARRAY[arvo.as_bigint(p_results -> 0 -> 'lease')];
+        ELSE
+            v_done.items := '{1}';
+            v_plain := ARRAY[v_done];
+            v_tokens := ARRAY[v_done.lease];
+        END IF;
         IF jsonb_typeof(p_results -> 0 -> 'deliveries') = 'array' THEN
             v_total := jsonb_array_length(p_results -> 0 -> 'deliveries');
         END IF;
@@ -142,7 +146,6 @@ BEGIN
     END LOOP;
 
     FOREACH v_done IN ARRAY v_plain LOOP
-        CONTINUE WHEN v_done.lease IS NULL;
         -- A statement of its own: it must see what the last holder of the lock committed.
         SELECT
             newest.lane,

@@ -1,7 +1,7 @@
 -- arvo.lease_key(token) — the transaction lock that guards a lease.
 CREATE OR REPLACE FUNCTION arvo.lease_key(p_token bigint)
 RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -13,7 +13,9 @@ AS $lease_key$
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
-SELECT hashint8extended(p_token, hashtextextended('arvo', 1));
+BEGIN
+    RETURN hashint8extended(p_token, hashtextextended('arvo', 1));
+END;
 $lease_key$;
 
 COMMENT ON FUNCTION arvo.lease_key(bigint) IS

@@ -19,6 +19,7 @@ AS $look_ahead$
 DECLARE
     v_now timestamptz := arvo.clock();
     v_snapshot pg_snapshot := arvo.window_snapshot();
+    v_seen pg_snapshot;
     v_ahead arvo.ahead;
 BEGIN
     SELECT
@@ -26,8 +27,9 @@ BEGIN
         OR coalesce(found.due_at <= v_now, false)
         OR coalesce(found.fire_at <= v_now, false)
         OR (found.fire_at IS NOT NULL AND found.fire_floor = '-infinity'),
-        least(found.due_at, found.fire_at)
-    INTO v_ahead.due, v_ahead.next_at
+        least(found.due_at, found.fire_at),
+        found.snapshot
+    INTO v_ahead.due, v_ahead.next_at, v_seen
     FROM (
         SELECT
             (
@@ -45,27 +47,16 @@ BEGIN
                 LIMIT 1
             ) AS fire_at,
             pass.fire_floor,
-            CASE
-                WHEN pg_snapshot_xmax(v_snapshot)::text::bigint
-                    - pg_snapshot_xmax(head.snapshot)::text::bigint > 1000 THEN true
-                WHEN EXISTS (
-                    SELECT
-                    FROM arvo.deferred
-                    WHERE (deferred.xid, deferred.delivery) >= (pg_snapshot_xmax(head.snapshot), 0)
-                    AND deferred.xid < pg_snapshot_xmax(v_snapshot)
-                    AND pg_visible_in_snapshot(deferred.xid, v_snapshot)
-                ) THEN true
-                WHEN pg_snapshot_xmin(head.snapshot) < pg_snapshot_xmax(head.snapshot)
-                    THEN EXISTS (
-                        SELECT
-                        FROM pg_snapshot_xip(head.snapshot) AS listed (xid)
-                        CROSS JOIN LATERAL (
-                            SELECT FROM arvo.deferred WHERE deferred.xid = listed.xid LIMIT 1
-                        ) AS entry
-                        WHERE pg_visible_in_snapshot(listed.xid, v_snapshot)
-                    )
-                ELSE false
-            END AS unseen
+            head.snapshot,
+            pg_snapshot_xmax(v_snapshot)::text::bigint
+            - pg_snapshot_xmax(head.snapshot)::text::bigint > 1000
+            OR EXISTS (
+                SELECT
+                FROM arvo.deferred
+                WHERE (deferred.xid, deferred.delivery) >= (pg_snapshot_xmax(head.snapshot), 0)
+                AND deferred.xid < pg_snapshot_xmax(v_snapshot)
+                AND pg_visible_in_snapshot(deferred.xid, v_snapshot)
+            ) AS unseen
         FROM (
             SELECT newest.due, newest.delivery, newest.snapshot
             FROM arvo.promotion AS newest
@@ -87,6 +78,16 @@ BEGIN
             LIMIT 1
         ) AS pass
     ) AS found;
+    IF NOT v_ahead.due AND pg_snapshot_xmin(v_seen) < pg_snapshot_xmax(v_seen) THEN
+        v_ahead.due := EXISTS (
+            SELECT
+            FROM pg_snapshot_xip(v_seen) AS listed (xid)
+            CROSS JOIN LATERAL (
+                SELECT FROM arvo.deferred WHERE deferred.xid = listed.xid LIMIT 1
+            ) AS entry
+            WHERE pg_visible_in_snapshot(listed.xid, v_snapshot)
+        );
+    END IF;
     RETURN v_ahead;
 END;
 $look_ahead$;

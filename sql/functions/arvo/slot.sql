@@ -1,7 +1,7 @@
 -- arvo.slot() — the generation slot that new rows are stamped with.
 CREATE OR REPLACE FUNCTION arvo.slot()
 RETURNS smallint
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -13,10 +13,14 @@ AS $slot$
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
-SELECT generation.slot
-FROM arvo.generation
-ORDER BY generation.number DESC
-LIMIT 1;
+BEGIN
+    RETURN (
+        SELECT generation.slot
+        FROM arvo.generation
+        ORDER BY generation.number DESC
+        LIMIT 1
+    );
+END;
 $slot$;
 
 COMMENT ON FUNCTION arvo.slot() IS

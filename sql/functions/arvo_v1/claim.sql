@@ -29,7 +29,8 @@ AS $claim$
 -- anybody asks for bounds how soon the next crash is noticed there; that is why it is short. In a
 -- transaction of several calls settle and extend come before claim: leases are locked before lanes.
 --
---   Reads    as arvo.lanes_to_claim, arvo.look_ahead and arvo.claim_lanes
+--   Reads    as arvo.lanes_to_claim, arvo.look_ahead, arvo.claim_lanes
+--            and arvo.hand_out
 --   Writes   as arvo.promote and arvo.claim_lanes
 --   Locks    the promoter's lock, each lane: tried, never waited for
 --   Raises   RV003  a queue is not known
@@ -38,6 +39,7 @@ AS $claim$
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_asked arvo.claimable;
+    v_leased arvo.leased;
 BEGIN
     PERFORM arvo.require_read_committed('claim');
     PERFORM arvo.require_home();
@@ -45,9 +47,17 @@ BEGIN
     IF (arvo.look_ahead()).due THEN
         PERFORM arvo.promote();
     END IF;
-    RETURN QUERY
-    SELECT leased.*
-    FROM arvo.claim_lanes(v_asked, p_limit, p_worker, p_limits, p_lease) AS leased;
+    FOREACH v_leased IN ARRAY
+        arvo.claim_lanes(v_asked, p_limit, p_worker, p_limits, p_lease)
+    LOOP
+        IF v_leased.rows IS NULL THEN
+            RETURN QUERY
+            SELECT claimed.*
+            FROM arvo.hand_out(v_leased.queue, v_leased.lease, v_leased.batch) AS claimed;
+        ELSE
+            RETURN QUERY SELECT claimed.* FROM unnest(v_leased.rows) AS claimed;
+        END IF;
+    END LOOP;
 END;
 $claim$;
 

@@ -35,6 +35,8 @@ DECLARE
     v_parted arvo.parted;
     v_asked arvo.claimable;
     v_ahead arvo.ahead;
+    v_all arvo.leased[];
+    v_leased arvo.leased;
 BEGIN
     IF v_claiming OR p_results IS DISTINCT FROM '[]' THEN
         PERFORM arvo.require_read_committed('work');
@@ -74,25 +76,49 @@ BEGIN
     IF v_ahead.due THEN
         PERFORM arvo.promote();
     END IF;
-    RETURN QUERY
-    SELECT
-        'claimed',
-        claimed.lease,
-        claimed.delivery,
-        NULL::text,
-        NULL::text,
-        NULL::text,
-        claimed.queue,
-        claimed.attempt,
-        claimed.expire_in,
-        claimed.event,
-        claimed.cause,
-        claimed.state,
-        claimed.state_version,
-        NULL::interval,
-        claimed.key
-    FROM arvo.claim_lanes(v_asked, p_limit, p_worker, p_limits, p_lease) AS claimed;
-    IF NOT FOUND THEN
+    v_all := arvo.claim_lanes(v_asked, p_limit, p_worker, p_limits, p_lease);
+    FOREACH v_leased IN ARRAY v_all LOOP
+        IF v_leased.rows IS NULL THEN
+            RETURN QUERY
+            SELECT
+                'claimed',
+                claimed.lease,
+                claimed.delivery,
+                NULL::text,
+                NULL::text,
+                NULL::text,
+                claimed.queue,
+                claimed.attempt,
+                claimed.expire_in,
+                claimed.event,
+                claimed.cause,
+                claimed.state,
+                claimed.state_version,
+                NULL::interval,
+                claimed.key
+            FROM arvo.hand_out(v_leased.queue, v_leased.lease, v_leased.batch) AS claimed;
+        ELSE
+            RETURN QUERY
+            SELECT
+                'claimed',
+                claimed.lease,
+                claimed.delivery,
+                NULL::text,
+                NULL::text,
+                NULL::text,
+                claimed.queue,
+                claimed.attempt,
+                claimed.expire_in,
+                claimed.event,
+                claimed.cause,
+                claimed.state,
+                claimed.state_version,
+                NULL::interval,
+                claimed.key
+            FROM unnest(v_leased.rows) AS claimed;
+        END IF;
+    END LOOP;
+    IF cardinality(v_all) = 0 THEN
         RETURN NEXT (
             'idle', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
             CASE

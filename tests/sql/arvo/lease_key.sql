@@ -7,7 +7,7 @@ SELECT plan(10);
 
 SELECT * FROM pg_temp.contract(
     'arvo.lease_key(bigint)',
-    'bigint', 'sql', 'immutable', false,
+    'bigint', 'plpgsql', 'immutable', false,
     'nobody'
 );
 

@@ -7,7 +7,7 @@ SELECT plan(12);
 
 SELECT * FROM pg_temp.contract(
     'arvo.slot()',
-    'smallint', 'sql', 'stable', false,
+    'smallint', 'plpgsql', 'stable', false,
     'nobody'
 );
 

@@ -9,7 +9,8 @@ SELECT * FROM pg_temp.contract(
     'arvo_v1.work(jsonb,text[],integer,text,integer[],interval)',
     'SETOF arvo_v1.worked', 'plpgsql', 'volatile', true,
     'arvo_worker',
-    ARRAY[X
+    ARRAY['search_path=pg_catalog, pg_temp', 'lock_timeout=2s', 'enable_seqscan=off', 'enable_bitmapscan=off',
+          'enable_hashjoin=off', 'enable_mergejoin=off', 'jit=off', 'plan_cache_mode=force_generic_plan']
 );
 
 -- stories ---------------------------------------------------------------------------------------
