@@ -296,8 +296,8 @@ class ArvoEvent(BaseModel):
             own["extensions"] = FrozenDict(extensions)
         else:
             own["extensions"] = _NO_EXTENSIONS
-        for name in _REQUIRED:
-            own[name]  # noqa: B018 - a KeyError, if it is missing
+        for name in _REQUIRED:  # a KeyError, if one is missing
+            own[name]
         own["specversion"] = "1.0"
         own["datacontenttype"] = own["datacontenttype"] or ARVO_CONTENT_TYPE
         data = own["data"]

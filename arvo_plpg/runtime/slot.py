@@ -164,10 +164,10 @@ class Slot:
             answer: Answer = stop.value
             return answer
         self._waited = True
-        self._station.spread()
         self._desk.watch.begin(self, deadline)
         try:
-            return await carry_on(context, running, waits_for)
+            with self._station.waiting():
+                return await carry_on(context, running, waits_for)
         except asyncio.CancelledError as error:
             if not self._overdue or self._abandoned:
                 raise
@@ -203,9 +203,9 @@ class Slot:
 
     async def _take_turn(self, delivery: Delivery) -> bool:
         """Wait until earlier deliveries of the subject are settled; say whether to run this one."""
-        self._station.spread()
         try:
-            await self._desk.turns.take(delivery)
+            with self._station.waiting():
+                await self._desk.turns.take(delivery)
         except StaleClaim:
             self._station.finish(delivery, delivery.released(), 0.0)
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import contextmanager
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from arvo_plpg.runtime.pace import Pace
 from arvo_plpg.runtime.slot import Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from arvo_plpg.runtime.delivery import Delivery
     from arvo_plpg.runtime.desk import Desk
@@ -49,6 +50,7 @@ class Station:
         "_behind",
         "_desk",
         "_pace",
+        "_waiting",
         "_width",
         "buffer",
         "claim_at",
@@ -65,6 +67,7 @@ class Station:
         self._pace = Pace(route.options.worker.prefetch, self._width)
         self._ahead = 0
         self._behind = 0
+        self._waiting = 0
         self.buffer: deque[Delivery] = deque()
         self.slots: set[Slot] = set()
         self.held = 0
@@ -111,16 +114,24 @@ class Station:
             self._behind += 1
 
     def begin(self) -> None:
-        """Let a slot begin, if there may be one more; if it has to wait, it lets others begin."""
-        free = self.route.options.worker.concurrency - len(self.slots)
-        if self.buffer and free > 0 and not self._desk.stopping:
-            self.slots.add(Slot(self, self._desk))
+        """Let a slot begin, if there is something to run and every other one waits."""
+        self._begin(1)
 
-    def spread(self) -> None:
-        """Let further slots begin: a handler waits, and others could run meanwhile."""
-        most = min(2, len(self.buffer), self.route.options.worker.concurrency - len(self.slots))
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Let others begin while a slot waits: two at a time, since they may wait as well."""
+        self._waiting += 1
+        self._begin(2)
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    def _begin(self, most: int) -> None:
+        free = self.route.options.worker.concurrency - len(self.slots)
+        ready = len(self.slots) - self._waiting
         if not self._desk.stopping:
-            for _ in range(most):
+            for _ in range(min(most - ready, len(self.buffer), free)):
                 self.slots.add(Slot(self, self._desk))
 
     # --- deliveries go
