@@ -1,7 +1,7 @@
 -- arvo.clock() — the time that every decision of the engine is made by.
 CREATE OR REPLACE FUNCTION arvo.clock()
 RETURNS timestamptz
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $clock$
@@ -13,13 +13,14 @@ AS $clock$
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   22007  the frozen clock is not a time (owner only)
-SELECT CASE
-           WHEN nullif(current_setting('arvo.frozen_clock', true), '') IS NULL
-               THEN clock_timestamp()
-           WHEN pg_has_role(session_user, current_user, 'MEMBER')
-               THEN current_setting('arvo.frozen_clock', true)::timestamptz
-           ELSE clock_timestamp()
-       END;
+BEGIN
+    IF nullif(current_setting('arvo.frozen_clock', true), '') IS NULL
+        OR NOT pg_has_role(session_user, current_user, 'MEMBER')
+    THEN
+        RETURN clock_timestamp();
+    END IF;
+    RETURN current_setting('arvo.frozen_clock', true)::timestamptz;
+END;
 $clock$;
 
 COMMENT ON FUNCTION arvo.clock() IS

@@ -8,7 +8,7 @@ SELECT has_function('arvo'::name, 'clock'::name, ARRAY[]::name[]);
 SELECT function_returns(
     'arvo'::name, 'clock'::name, ARRAY[]::name[], 'timestamp with time zone'
 );
-SELECT function_lang_is('arvo'::name, 'clock'::name, ARRAY[]::name[], 'sql'::name);
+SELECT function_lang_is('arvo'::name, 'clock'::name, ARRAY[]::name[], 'plpgsql'::name);
 SELECT volatility_is('arvo'::name, 'clock'::name, ARRAY[]::name[], 'volatile');
 SELECT isnt_definer('arvo'::name, 'clock'::name, ARRAY[]::name[]);
 SELECT function_owner_is('arvo'::name, 'clock'::name, ARRAY[]::name[], 'arvo_owner'::name);
