@@ -9,40 +9,69 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $append_one$
--- What arvo.append does, in half of its time, for the event that most are: one, without options, to a
+-- What arvo.append does, in a part of its time, for the event that most are: one, without options, to a
 -- registered queue that neither defers nor limits what comes in, and not seen before. For any other it
--- has written nothing, and delivery is NULL: the caller calls arvo.append.
+-- has written nothing, and delivery is NULL: the caller calls arvo.append. One statement finds all
+-- that is to be known: the lane, the partitions, and whether the numbers are of this cluster.
 --
---   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot, arvo.event_key_number,
---            arvo.event_key_generation
+--   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.generation, arvo.event_key_number,
+--            arvo.event_key_generation, arvo.origin, arvo.server_start
 --   Writes   arvo.log; as arvo.note_key
 --   Locks    as arvo.note_key
 --   Raises   40001  as arvo.note_key
 --            RV902  as arvo.require_home
 DECLARE
     v_now timestamptz := arvo.clock();
-    v_own xid8;
-    v_domain text := p_event ->> 'domain';
     v_name text := coalesce(p_event ->> 'to', p_event ->> 'type');
-    v_id text := p_event ->> 'id';
+    v_outcome text := 'queued';
+    v_own xid8;
     v_queue integer;
     v_lane integer;
     v_window interval;
     v_key_from text;
+    v_slot smallint;
     v_number bigint;
+    v_home boolean;
     v_delivery bigint;
-    v_outcome text := 'queued';
 BEGIN
-    PERFORM arvo.require_home();
-    IF v_domain IS NOT NULL AND NOT p_ignore_domain THEN
-        v_name := 'arvo.domain.' || v_domain;
+    IF p_event ->> 'domain' IS NOT NULL AND NOT p_ignore_domain THEN
+        v_name := 'arvo.domain.' || (p_event ->> 'domain');
         v_outcome := 'domained';
     ELSIF v_name = 'arvo.publish' THEN
         RETURN NULL;
     END IF;
 
-    SELECT queue.queue, queue.deduplicate_for, queue.key_from, lane.lane
-    INTO v_queue, v_window, v_key_from, v_lane
+    -- First its own number, then which partition: see arvo.event_key_generation.
+    v_own := pg_current_xact_id();
+    SELECT
+        queue.queue,
+        lane.lane,
+        CASE WHEN NOT p_emitted THEN queue.deduplicate_for END,
+        queue.key_from,
+        (
+            SELECT generation.slot
+            FROM arvo.generation
+            ORDER BY generation.number DESC
+            LIMIT 1
+        ),
+        (
+            SELECT current.last_value
+            FROM arvo.event_key_number AS current
+            INNER JOIN arvo.event_key_generation AS generation
+                ON generation.number = current.last_value
+            WHERE v_own IS NOT NULL
+            AND pg_snapshot_xmin(pg_current_snapshot()) >= generation.horizon
+        ),
+        (
+            SELECT
+                origin.system_identifier = server_start.system_identifier
+                AND coalesce(origin.relation = 'arvo.origin'::regclass::oid, true)
+            FROM arvo.origin
+            LEFT JOIN arvo.server_start ON server_start.started_at = pg_postmaster_start_time()
+            ORDER BY origin.number DESC
+            LIMIT 1
+        )
+    INTO v_queue, v_lane, v_window, v_key_from, v_slot, v_number, v_home
     FROM arvo.queue
     INNER JOIN arvo.lane ON lane.queue = queue.queue AND lane.priority = queue.priority
     WHERE queue.name = v_name
@@ -51,38 +80,30 @@ BEGIN
     AND queue.singleton_for IS NULL
     AND queue.start_after <= interval '0'
     AND NOT lane.retired;
-    IF NOT FOUND THEN
+    IF v_home IS NOT TRUE THEN
+        PERFORM arvo.require_home();
+    END IF;
+    IF v_lane IS NULL OR v_window > interval '0' AND v_number IS NULL THEN
         RETURN NULL;
     END IF;
 
-    IF v_window > interval '0' AND NOT p_emitted THEN
-        -- First its own number, then which partition: see arvo.event_key_generation.
-        v_own := pg_current_xact_id();
-        SELECT current.last_value INTO v_number
-        FROM arvo.event_key_number AS current
-        INNER JOIN arvo.event_key_generation AS generation
-            ON generation.number = current.last_value
-        WHERE v_own IS NOT NULL
-        AND pg_snapshot_xmin(pg_current_snapshot()) >= generation.horizon;
-        v_delivery := nextval('arvo.delivery_number'::regclass);
-        IF v_number IS NULL OR NOT arvo.note_key(
+    v_delivery := nextval('arvo.delivery_number'::regclass);
+    IF v_window > interval '0' THEN
+        IF NOT arvo.note_key(
             v_number, v_queue, arvo.event_digest(p_event), v_window, v_delivery, v_now
         ) THEN
             RETURN NULL;
         END IF;
-    ELSE
-        v_delivery := nextval('arvo.delivery_number'::regclass);
     END IF;
-
     INSERT INTO arvo.log (slot, lane, delivery, attempt, at, subject_key, event_key, event, key)
     VALUES (
-        arvo.slot(),
+        v_slot,
         v_lane,
         v_delivery,
         1,
         v_now,
         hashtextextended(p_event ->> 'subject', 0),
-        hashtextextended(v_id, 0),
+        hashtextextended(p_event ->> 'id', 0),
         CASE
             WHEN p_event ? 'time' THEN p_event
             ELSE p_event || jsonb_build_object('time', to_char(
@@ -92,7 +113,7 @@ BEGIN
         CASE WHEN v_key_from IS NOT NULL THEN arvo.key_in(p_event, v_key_from) END
     );
     PERFORM arvo.wake(ARRAY[v_name]);
-    RETURN (1, v_id, v_delivery, v_name, v_outcome)::arvo_v1.dispatched;
+    RETURN (1, p_event ->> 'id', v_delivery, v_name, v_outcome)::arvo_v1.dispatched;
 END;
 $append_one$;
 

@@ -1,7 +1,7 @@
 -- arvo.event_digest(event) — the deduplication key of an event.
 CREATE OR REPLACE FUNCTION arvo.event_digest(p_event jsonb)
 RETURNS bytea
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -12,16 +12,17 @@ AS $event_digest$
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
-SELECT substr(
-    sha256(convert_to(
-        format(
-            '%s:%s%s',
-            length(p_event ->> 'source'), p_event ->> 'source', p_event ->> 'id'
-        ),
-        'UTF8'
-    )),
-    1, 16
-);
+BEGIN
+    RETURN substr(
+        sha256(convert_to(
+            concat(
+                length(p_event ->> 'source'), ':', p_event ->> 'source', p_event ->> 'id'
+            ),
+            'UTF8'
+        )),
+        1, 16
+    );
+END;
 $event_digest$;
 
 COMMENT ON FUNCTION arvo.event_digest(jsonb) IS

@@ -18,12 +18,13 @@ AS $sweep_notes$
 --   registration          older than 30 days
 --   generation            emptied, and eight newer ones are there
 --   event_key_generation  the newest and the one before it stay
+--   server_start          of other starts than this
 --
 -- Returns how many rows.
 --
 --   Reads    arvo.clock, arvo.delete_after
 --   Writes   arvo.omission, arvo.dead, arvo.operation, arvo.registration, arvo.generation,
---            arvo.event_key_generation
+--            arvo.event_key_generation, arvo.server_start
 --   Locks    the rows deleted; those of arvo.dead and arvo.registration unless somebody holds them
 --   Raises   nothing
 DECLARE
@@ -97,6 +98,10 @@ BEGIN
     WHERE event_key_generation.number < (
         SELECT max(newest.number) - 1 FROM arvo.event_key_generation AS newest
     );
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    v_swept := v_swept + v_count;
+
+    DELETE FROM arvo.server_start WHERE server_start.started_at <> pg_postmaster_start_time();
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_swept + v_count;
 END;

@@ -42,6 +42,12 @@ BEGIN
               DETAIL = v_fault,
               HINT = 'Correct the field and dispatch the event again. Nothing has been stored.';
     END IF;
+    IF p_options IS NULL AND p_start_after IS NULL AND p_priority IS NULL THEN
+        v_dispatched := arvo.append_one(p_event, p_ignore_domain);
+        IF v_dispatched.delivery IS NOT NULL THEN
+            RETURN v_dispatched;
+        END IF;
+    END IF;
     IF coalesce(p_event ->> 'to', p_event ->> 'type') = 'arvo.publish'
         AND (p_ignore_domain OR p_event ->> 'domain' IS NULL)
     THEN
@@ -50,12 +56,6 @@ BEGIN
               COLUMN = 'to',
               DETAIL = 'to: arvo.publish has an answer for each queue that subscribes',
               HINT = 'Call publish, or dispatch_many. Nothing has been stored.';
-    END IF;
-    IF p_options IS NULL AND p_start_after IS NULL AND p_priority IS NULL THEN
-        v_dispatched := arvo.append_one(p_event, p_ignore_domain);
-        IF v_dispatched.delivery IS NOT NULL THEN
-            RETURN v_dispatched;
-        END IF;
     END IF;
     SELECT accepted.* INTO STRICT v_dispatched
     FROM arvo.append(

@@ -20,9 +20,9 @@ SET plan_cache_mode = force_generic_plan
 AS $dispatch_many$
 -- As dispatch, for all or none: one event that is not valid refuses the whole call and says which.
 --
---   Reads    as arvo.append
---   Writes   as arvo.append
---   Locks    as arvo.append
+--   Reads    as arvo.append_plain and arvo.append
+--   Writes   as arvo.append_plain or arvo.append
+--   Locks    as arvo.append_plain or arvo.append
 --   Raises   RV001  an event is not valid
 --            RV002  an option is not valid, or a queue has too many priorities
 --            RV006  p_events is not an array
@@ -56,6 +56,13 @@ BEGIN
               COLUMN = split_part(v_fault, ':', 1),
               DETAIL = format('event %s of %s: %s', v_ordinal, cardinality(v_events), v_fault),
               HINT = 'Correct the field and dispatch the events again. Nothing has been stored.';
+    END IF;
+    IF p_options IS NULL AND p_start_after IS NULL AND p_priority IS NULL THEN
+        RETURN QUERY
+        SELECT accepted.* FROM arvo.append_plain(v_events, p_ignore_domain) AS accepted;
+        IF FOUND THEN
+            RETURN;
+        END IF;
     END IF;
     RETURN QUERY
     SELECT accepted.*

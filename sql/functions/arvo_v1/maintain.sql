@@ -42,6 +42,7 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtext('arvo'), -1) THEN
         RETURN;
     END IF;
+    PERFORM arvo.note_start();
 
     FOREACH v_task IN ARRAY '{promoted,tallied,healed,retired,expired,swept,unlocked,keys,notes,workers,turned,finished,opened,emptied}'::text[]
     LOOP

@@ -45,7 +45,7 @@ AS $register_queue$
 -- stood in line is delivered again, under the new rules. p_worker names the process: what it asked for is kept beside the queue.
 --
 --   Reads    arvo.clock
---   Writes   arvo.queue, arvo.lane, arvo.registration; as arvo.rebuild_turns
+--   Writes   arvo.queue, arvo.lane, arvo.registration; as arvo.note_start and arvo.rebuild_turns
 --   Locks    as arvo.hold_queue when there are new rules; arvo.queue row
 --   Raises   RV002  an option is not valid
 --            RV005  there are new rules, and the transaction is not READ COMMITTED
@@ -105,6 +105,7 @@ BEGIN
               HINT = format('For %s', v_fault);
     END IF;
 
+    PERFORM arvo.note_start();
     PERFORM arvo.lane_for(p_queue);
     IF v_after.dead_letter IS NOT NULL THEN
         PERFORM arvo.lane_for(v_after.dead_letter);

@@ -7,7 +7,7 @@ SELECT plan(14);
 
 SELECT * FROM pg_temp.contract(
     'arvo.event_digest(jsonb)',
-    'bytea', 'sql', 'immutable', false,
+    'bytea', 'plpgsql', 'immutable', false,
     'nobody'
 );
 

@@ -1,6 +1,6 @@
 -- arvo.event_fault(event): contract, stories, one refusal for each rule.
 BEGIN;
-SELECT plan(108);
+SELECT plan(112);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -113,6 +113,59 @@ FROM unnest(ARRAY[
     'to', 'domain', 'redirectto', 'accesscontrol', 'parentid', 'dataschema', 'traceparent', 'tracestate'
 ]) AS field (name)
 CROSS JOIN unnest(ARRAY['""', '7', '{}']::jsonb[]) AS value (given);
+SELECT is(
+    pg_temp.fault(format('{"data": {"a": [%s]}}', trim(repeat('1e131071,', 100000), ','))::jsonb),
+    'event: must not be larger than 1048576 bytes',
+    'a mebibyte of JSON that would print as twelve gigabytes'
+);
+
+-- One that has every attribute, as ArvoEvent writes it, is let in by the first look: whatever is wrong with it
+-- must not pass there. Every attribute is given every kind of value.
+CREATE FUNCTION pg_temp.whole() RETURNS jsonb
+LANGUAGE sql AS $$
+    SELECT pg_temp.event('1', 'com.test.sink', '{
+        "specversion": "1.0", "datacontenttype": "application/json", "dataschema": null, "accesscontrol": null,
+        "redirectto": null, "executionunits": null, "traceparent": null, "tracestate": null, "parentid": null,
+        "domain": null
+    }')
+$$;
+SELECT is(arvo.event_fault(pg_temp.whole()), NULL, 'an event with every attribute');
+CREATE TEMPORARY TABLE told AS
+SELECT field.name, value.given, arvo.event_fault(pg_temp.whole() || jsonb_build_object(field.name, value.given)) AS fault
+FROM jsonb_object_keys(pg_temp.whole()) AS field (name)
+CROSS JOIN unnest(ARRAY[
+    '""', '"x"', '"com.test.event"', '"1.0"', '"2030-01-01T00:00:00.000+00:00"', '7', '1.0', 'true', 'null', '{}', '[]',
+    '["x"]', '["com.test.event"]', '[1]', '[{}]', '[null]', '{"a": 1}', '"\n"', '"com.test.event\n"', '"a*"', '"ü"'
+]::jsonb[]) AS value (given);
+-- What is allowed, said once more in another way.
+SELECT set_eq(
+    $$ SELECT name, given FROM told WHERE fault IS NULL $$,
+    $$ SELECT told.name, told.given
+       FROM told
+       CROSS JOIN LATERAL (SELECT told.given #>> '{}' AS text, jsonb_typeof(told.given) AS type) AS the
+       WHERE CASE
+           WHEN name = 'data' THEN type = 'object'
+           WHEN name = 'executionunits' THEN type IN ('number', 'null')
+           WHEN name = 'specversion' THEN given = '"1.0"'
+           WHEN name = 'type' THEN given = '"com.test.event"'
+           WHEN name = 'time' THEN given = '"2030-01-01T00:00:00.000+00:00"'
+           WHEN name = 'domain' THEN type = 'null' OR type = 'string' AND text ~ '^[a-z0-9.]+$'
+           WHEN name = 'to' THEN type = 'null' OR type = 'string' AND text ~ '^[a-zA-Z0-9.:+-]+$'
+           WHEN name IN ('id', 'source', 'subject', 'datacontenttype') THEN type = 'string' AND text <> ''
+           ELSE type = 'null' OR type = 'string' AND text <> ''
+       END $$,
+    'of every kind of value in every attribute, the allowed ones pass'
+);
+SELECT is(
+    array_agg(arvo.event_fault(pg_temp.whole() || more.given)),
+    ARRAY['to: must be at most 512 characters of a URI, without quotes', 'domain: must be lower-case letters, digits and dots, at most 400',
+          'to: must be at most 512 characters of a URI, without quotes',
+          '"camelCase": names of extensions are lower-case letters and digits'],
+    'what is too long, and a name that is none'
+)
+FROM (VALUES (1, jsonb_build_object('to', repeat('q', 513))), (2, jsonb_build_object('domain', repeat('d', 401))),
+             (3, jsonb_build_object('to', NULL, 'type', 'a.b.' || repeat('c', 509))), (4, '{"camelCase": null}')) AS more (ordinal, given);
+
 SELECT is(pg_temp.fault('{"data": []}'), 'data: must be a JSON object', 'data: an array');
 SELECT is(pg_temp.fault('{"data": null}'), 'data: must be a JSON object', 'data: null');
 SELECT is(
