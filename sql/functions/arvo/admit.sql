@@ -34,6 +34,32 @@ BEGIN
     IF cardinality(p_batch) = 1 THEN
         v_keys := ARRAY[arvo.key_for(p_queue, p_batch[1])];
         v_places := ARRAY[nextval('arvo.turn_number'::regclass)];
+        -- One of a key that is known and free.
+        IF p_queue.key_rate_limit IS NULL THEN
+            UPDATE arvo.turn
+            SET number = nextval('arvo.turn_number'::regclass),
+                active = turn.active + 1,
+                upto = v_places[1],
+                at = v_now
+            WHERE turn.ctid = (
+                SELECT state.ctid
+                FROM arvo.turn AS state
+                WHERE state.queue = p_queue.queue AND state.key = v_keys[1]
+                ORDER BY state.number DESC
+                LIMIT 1
+            )
+            AND turn.waiting = 0
+            -- Not = 0: that would let a plan walk the index of idle keys.
+            AND turn.active < 1
+            AND turn.holder IS NULL;
+            IF FOUND THEN
+                v_taking.batch := p_batch;
+                v_taking.keys := v_keys;
+                v_taking.places := v_places;
+                v_taking.taken := 1;
+                RETURN v_taking;
+            END IF;
+        END IF;
     ELSE
         SELECT
             array_agg(keyed.key ORDER BY keyed.ordinal),

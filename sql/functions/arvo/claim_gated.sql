@@ -18,9 +18,8 @@ AS $claim_gated$
 -- that finds nothing else parks up to 256 batches before it gives up. The lease names as strays those
 -- that had waited: the order of the log does not find them again.
 --
---   Reads    arvo.lease, arvo.queue, arvo.lane, arvo.ready by (queue, number); as arvo.read_window, arvo.take_waiting and arvo.hand_out
---   Writes   arvo.lease, arvo.closure; as arvo.heal, arvo.take_waiting, arvo.admit, arvo.put_turns,
---            arvo.withdraw and arvo.free_places
+--   Reads    arvo.lease, arvo.queue, arvo.lane, arvo.ready and arvo.turn by (queue, number); as arvo.read_window, arvo.take_waiting and arvo.hand_out
+--   Writes   arvo.lease, arvo.closure, arvo.turn; as arvo.heal, arvo.take_waiting, arvo.admit, arvo.withdraw and arvo.free_places
 --   Locks    as arvo.sweep; other lanes of the queue: tried, never waited for
 --   Raises   as arvo.read_window
 DECLARE
@@ -62,12 +61,14 @@ BEGIN
         v_open_from := v_head.open_from;
         v_head := arvo.heal(v_head);
         v_moved := v_head.open_from > v_open_from;
-        v_whole := arvo.turn_of(v_queue.queue, 0);
-        v_room := least(p_limit, v_queue.max_active - v_whole.active);
-        IF v_queue.rate_limit IS NOT NULL THEN
-            v_room := least(v_room, arvo.rate_room(
-                v_whole.tally, v_queue.rate_limit, v_queue.rate_period, v_now
-            ));
+        v_room := p_limit;
+        IF num_nonnulls(v_queue.max_active, v_queue.rate_limit) > 0 THEN
+            v_whole := arvo.turn_of(v_queue.queue, 0);
+            v_room := least(
+                p_limit,
+                v_queue.max_active - v_whole.active,
+                arvo.rate_room(v_whole.tally, v_queue.rate_limit, v_queue.rate_period, v_now)
+            );
         END IF;
         v_all := ('{}', '{}', '{}', '{}', 0, v_head.ready_from)::arvo.taking;
         v_strays := NULL;
@@ -128,15 +129,29 @@ BEGIN
             RETURN;
         END IF;
         IF v_all.taken > 0 THEN
-            v_whole.active := v_whole.active + v_all.taken;
-            IF v_queue.rate_period IS NULL THEN
-                v_whole.tally := '{}';
-            ELSE
-                v_whole.tally := arvo.rate_count(
-                    v_whole.tally, v_all.taken, v_queue.rate_period, v_now
+            UPDATE arvo.turn
+            SET number = nextval('arvo.turn_number'::regclass),
+                active = turn.active + v_all.taken,
+                tally = CASE
+                    WHEN v_queue.rate_period IS NULL THEN '{}'
+                    ELSE arvo.rate_count(turn.tally, v_all.taken, v_queue.rate_period, v_now)
+                END,
+                at = v_now
+            WHERE turn.ctid = (
+                SELECT whole.ctid
+                FROM arvo.turn AS whole
+                WHERE whole.queue = v_queue.queue AND whole.key = 0
+                ORDER BY whole.number DESC
+                LIMIT 1
+            );
+            IF NOT FOUND THEN
+                INSERT INTO arvo.turn (queue, key, number, active, waiting, upto, ready, tally, at)
+                VALUES (
+                    v_queue.queue, 0, nextval('arvo.turn_number'::regclass), v_all.taken, 0, 0,
+                    false,
+                    arvo.rate_count('{}', v_all.taken, v_queue.rate_period, v_now), v_now
                 );
             END IF;
-            PERFORM arvo.put_turns(v_queue, ARRAY[v_whole]);
         END IF;
 
         -- A lease belongs to one lane: those that waited may have come from others.

@@ -18,6 +18,17 @@ DECLARE
     v_token bigint;
     v_deliveries bigint[];
 BEGIN
+    IF cardinality(p_items) = 1 THEN
+        SELECT queue.* INTO v_queue
+        FROM arvo.lane
+        INNER JOIN arvo.queue ON queue.queue = lane.queue
+        WHERE lane.lane = p_items[1].lane;
+        IF v_queue.gated AND NOT v_queue.slotted AND p_items[1].verdict IS NULL THEN
+            PERFORM arvo.pass_turns(v_queue, p_items);
+            RETURN;
+        END IF;
+    END IF;
+
     FOR v_queue IN
         SELECT queue.*
         FROM (

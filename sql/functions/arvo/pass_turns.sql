@@ -28,6 +28,40 @@ DECLARE
     v_freed integer := 0;
     v_full boolean;
 BEGIN
+    -- One that completed, of a key that nobody waits for.
+    IF cardinality(p_items) = 1 AND p_items[1].verdict IS NULL THEN
+        UPDATE arvo.turn
+        SET number = nextval('arvo.turn_number'::regclass),
+            active = greatest(turn.active - 1, 0),
+            at = v_now
+        WHERE turn.ctid = (
+            SELECT state.ctid
+            FROM arvo.turn AS state
+            WHERE state.queue = p_queue.queue AND state.key = p_items[1].key
+            ORDER BY state.number DESC
+            LIMIT 1
+        )
+        AND turn.waiting = 0;
+        IF FOUND THEN
+            UPDATE arvo.turn
+            SET number = nextval('arvo.turn_number'::regclass),
+                active = greatest(turn.active - 1, 0),
+                at = v_now
+            WHERE turn.ctid = (
+                SELECT whole.ctid
+                FROM arvo.turn AS whole
+                WHERE whole.queue = p_queue.queue AND whole.key = 0
+                ORDER BY whole.number DESC
+                LIMIT 1
+            )
+            RETURNING turn.active + 1 >= p_queue.max_active INTO v_full;
+            IF v_full THEN
+                PERFORM arvo.wake(ARRAY[p_queue.name]);
+            END IF;
+            RETURN;
+        END IF;
+    END IF;
+
     -- Usually nothing comes back, and keys that nobody waits for are free: all of them at once.
     IF NOT EXISTS (
         SELECT

@@ -33,6 +33,24 @@ DECLARE
     v_at integer;
     v_next integer;
 BEGIN
+    IF cardinality(p_items) = 1 AND p_items[1].verdict IS NULL THEN
+        p_items[1].state_version := arvo.put_state(
+            p_items[1].state ->> 'subject',
+            p_items[1].state -> 'data',
+            (p_items[1].state ->> 'expected_version')::bigint,
+            p_items[1].state ->> 'initiator',
+            p_items[1].state ->> 'source'
+        );
+        IF p_items[1].state_version > 1 THEN
+            RETURN p_items;
+        ELSIF p_items[1].state_version = 1 THEN
+            PERFORM arvo.place(
+                ARRAY[p_items[1].state ->> 'subject'], ARRAY[p_items[1].state ->> 'parent_subject']
+            );
+            RETURN p_items;
+        END IF;
+    END IF;
+
     SELECT
         count(*),
         count(*) = count(DISTINCT arvo.subject_digest(item.state ->> 'subject'))
@@ -135,7 +153,7 @@ BEGIN
         ORDER BY item.state ->> 'subject' COLLATE "C", item.place, item.ordinal
     LOOP
         CONTINUE WHEN p_items[v_at].verdict IS NOT NULL;
-        IF v_count = 1 OR NOT v_single THEN
+        IF cardinality(p_items) > 1 AND (v_count = 1 OR NOT v_single) THEN
             p_items[v_at].state_version := arvo.put_state(
                 p_items[v_at].state ->> 'subject',
                 p_items[v_at].state -> 'data',
