@@ -12,7 +12,7 @@ AS $admit$
 -- what has been withdrawn passes, uncounted, for it will be closed under the lease.
 --
 --   Reads    arvo.turn by (queue, key, number), arvo.tombstone, arvo.clock
---   Writes   arvo.parked; as arvo.put_turns and arvo.put_off
+--   Writes   arvo.turn, arvo.parked; as arvo.put_turns and arvo.put_off
 --   Locks    nothing; the caller holds the queue's home lane
 --   Raises   nothing
 DECLARE
@@ -21,14 +21,124 @@ DECLARE
     v_line record;
     v_turn arvo.turn;
     v_turns arvo.turn[] := '{}'::arvo.turn[];
-    v_keys bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(p_batch)]);
-    v_places bigint[] := v_keys;
+    v_keys bigint[];
+    v_places bigint[];
+    v_passed bigint[] := '{}';
+    v_most integer;
     v_at integer;
     v_holder bigint;
     v_room integer;
     v_rate integer;
     v_parked integer := 0;
 BEGIN
+    IF cardinality(p_batch) = 1 THEN
+        v_keys := ARRAY[arvo.key_for(p_queue, p_batch[1])];
+        v_places := ARRAY[nextval('arvo.turn_number'::regclass)];
+        -- One of a key that is known and free.
+        IF p_queue.key_rate_limit IS NULL THEN
+            UPDATE arvo.turn
+            SET number = nextval('arvo.turn_number'::regclass),
+                active = turn.active + 1,
+                upto = v_places[1],
+                at = v_now
+            WHERE turn.ctid = (
+                SELECT state.ctid
+                FROM arvo.turn AS state
+                WHERE state.queue = p_queue.queue AND state.key = v_keys[1]
+                ORDER BY state.number DESC
+                LIMIT 1
+            )
+            AND turn.waiting = 0
+            -- Not = 0: that would let a plan walk the index of idle keys.
+            AND turn.active < 1
+            AND turn.holder IS NULL;
+            IF FOUND THEN
+                v_taking.batch := p_batch;
+                v_taking.keys := v_keys;
+                v_taking.places := v_places;
+                v_taking.taken := 1;
+                RETURN v_taking;
+            END IF;
+        END IF;
+    ELSE
+        SELECT
+            array_agg(keyed.key ORDER BY keyed.ordinal),
+            array_agg(keyed.place ORDER BY keyed.ordinal)
+        INTO v_keys, v_places
+        FROM (
+            SELECT
+                coalesce(
+                    read.key,
+                    CASE
+                        WHEN p_queue.policy <> 'ordered' OR read.subject_key = 0 THEN 1
+                        ELSE read.subject_key
+                    END
+                ) AS key,
+                nextval('arvo.turn_number'::regclass) AS place,
+                row_number() OVER () AS ordinal
+            FROM unnest(p_batch) AS read
+        ) AS keyed;
+    END IF;
+
+    -- All keys at once that have room for whatever of them was read, and nobody in line.
+    IF p_queue.key_rate_limit IS NULL THEN
+        v_turn.active := 0;
+        v_most := arvo.key_room(p_queue, v_turn);
+        WITH given AS MATERIALIZED (
+            SELECT grouped.key, grouped.entries, grouped.upto, newest.address
+            FROM (
+                SELECT listed.key, count(*)::integer AS entries, max(listed.place) AS upto
+                FROM unnest(v_keys, v_places) AS listed (key, place)
+                GROUP BY listed.key
+            ) AS grouped
+            LEFT JOIN LATERAL (
+                SELECT state.active, state.waiting, state.holder, state.ctid AS address
+                FROM arvo.turn AS state
+                WHERE state.queue = p_queue.queue AND state.key = grouped.key
+                ORDER BY state.number DESC
+                LIMIT 1
+            ) AS newest ON true
+            WHERE grouped.entries <= v_most - coalesce(newest.active, 0)
+            AND (
+                newest.address IS NULL
+                OR (
+                    newest.waiting = 0
+                    AND newest.holder IS NULL
+                    AND (p_queue.policy <> 'ordered' OR newest.active = 0)
+                )
+            )
+        ),
+
+        replaced AS (
+            UPDATE arvo.turn
+            SET number = nextval('arvo.turn_number'::regclass),
+                active = turn.active + given.entries,
+                upto = given.upto,
+                at = v_now
+            FROM given
+            WHERE turn.ctid = given.address
+        ),
+
+        added AS (
+            INSERT INTO arvo.turn (queue, key, number, active, waiting, upto, ready, tally, at)
+            SELECT
+                p_queue.queue, given.key, nextval('arvo.turn_number'::regclass), given.entries, 0,
+                given.upto, false, '{}', v_now
+            FROM given
+            WHERE given.address IS NULL
+        )
+
+        SELECT coalesce(array_agg(given.key), '{}'), coalesce(sum(given.entries), 0)
+        INTO v_passed, v_taking.taken
+        FROM given;
+        IF v_taking.taken = cardinality(p_batch) THEN
+            v_taking.batch := p_batch;
+            v_taking.keys := v_keys;
+            v_taking.places := v_places;
+            RETURN v_taking;
+        END IF;
+    END IF;
+
     FOR v_line IN
         SELECT grouped.key, grouped.ordinals, grouped.deliveries, newest.turn
         FROM (
@@ -37,18 +147,13 @@ BEGIN
                 array_agg(keyed.ordinal ORDER BY keyed.ordinal) AS ordinals,
                 array_agg(keyed.delivery ORDER BY keyed.ordinal) AS deliveries
             FROM (
-                SELECT
-                    coalesce(
-                        read.key,
-                        CASE
-                            WHEN p_queue.policy <> 'ordered' OR read.subject_key = 0 THEN 1
-                            ELSE read.subject_key
-                        END
-                    ) AS key,
-                    read.delivery,
-                    row_number() OVER ()::integer AS ordinal
-                FROM unnest(p_batch) AS read
+                SELECT v_keys[entry.ordinal] AS key, entry.delivery, entry.ordinal
+                FROM (
+                    SELECT read.delivery, row_number() OVER ()::integer AS ordinal
+                    FROM unnest(p_batch) AS read
+                ) AS entry
             ) AS keyed
+            WHERE keyed.key <> ALL (v_passed)
             GROUP BY keyed.key
         ) AS grouped
         LEFT JOIN LATERAL (
@@ -90,17 +195,16 @@ BEGIN
             THEN
                 v_turn.waiting := v_turn.waiting + 1;
                 v_parked := v_parked + 1;
-                v_keys[v_at] := v_line.key;
+                v_places[v_at] := NULL;
                 CONTINUE;
             END IF;
 
             -- The holder keeps its place before all who wait; it comes before what was taken last.
-            v_places[v_at] := v_turn.upto;
-            IF v_line.deliveries[v_in_line] IS DISTINCT FROM v_holder THEN
-                v_places[v_at] := nextval('arvo.turn_number'::regclass);
+            IF v_line.deliveries[v_in_line] = v_holder THEN
+                v_places[v_at] := v_turn.upto;
+            ELSE
                 v_turn.upto := v_places[v_at];
             END IF;
-            v_keys[v_at] := v_line.key;
             v_turn.holder := NULL;
             IF v_rate = 0 AND NOT EXISTS (
                 SELECT

@@ -24,9 +24,20 @@ BEGIN
             whole.event, taken.cause,
             state.data,
             CASE WHEN p_queue.stateful THEN coalesce(state.version, 0) END,
-            CASE WHEN p_queue.policy = 'ordered' THEN arvo.key_for(p_queue, taken) END
+            CASE
+                WHEN p_queue.policy = 'ordered' THEN coalesce(
+                    taken.key,
+                    CASE WHEN taken.subject_key = 0 THEN 1 ELSE taken.subject_key END
+                )
+            END
         FROM unnest(p_batch) AS taken
-        CROSS JOIN LATERAL (SELECT arvo.event_of(taken) AS event) AS whole
+        CROSS JOIN LATERAL (
+            SELECT
+                CASE
+                    WHEN taken.event IS NULL THEN arvo.event_of(taken) ELSE taken.event
+                END AS event
+            OFFSET 0  -- once
+        ) AS whole
         LEFT JOIN arvo.state
             ON p_queue.stateful
             AND state.subject_digest = arvo.subject_digest(whole.event ->> 'subject');

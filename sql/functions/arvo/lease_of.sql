@@ -10,12 +10,12 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $lease_of$
 -- NULL when it has not been claimed. In a plain queue leases follow the order of the log, so it is
--- the first whose position is not before it. In a gated queue it may have been parked, and is looked
--- up by its number. What is left are leases that were not made by a claim: the first whose range of
+-- the first whose position is not before it. In a gated queue it may have been parked; then its
+-- lease names it as a stray. What is left are leases that were not made by a claim: the first whose range of
 -- transactions holds it. Heartbeats continue a lease in new rows; this is the first. The index of
--- deliveries can be read as a bitmap only, which callers may have turned off.
+-- strays can be read as a bitmap only, which callers may have turned off.
 --
---   Reads    arvo.lease by (lane, number), deliveries and (lane, high_xid, last_delivery), arvo.parked
+--   Reads    arvo.lease by (lane, number), strays and (lane, high_xid, last_delivery), arvo.parked
 --            by delivery
 --   Writes   nothing
 --   Locks    nothing
@@ -38,10 +38,13 @@ BEGIN
     FROM (
         SELECT lease.*
         FROM arvo.lease
-        WHERE lease.keys IS NOT NULL AND lease.deliveries @> ARRAY[p_delivery]
+        WHERE lease.strays IS NOT NULL AND lease.strays @> ARRAY[p_delivery]
         OFFSET 0
     ) AS found
-    WHERE found.lane = p_lane AND found.token <> 0 AND NOT found.carried
+    WHERE found.lane = p_lane
+    AND found.token <> 0
+    AND NOT found.carried
+    AND p_delivery = ANY (found.deliveries)
     LIMIT 1;
     IF FOUND THEN
         RETURN v_lease;

@@ -15,63 +15,105 @@ AS $order_results$
 --   Locks    nothing
 --   Raises   nothing
 DECLARE
-    v_lease bigint;
-    v_key bigint;
     v_at integer;
-    v_delivery bigint;
-    v_blocked text;
+    v_code text;
     v_earlier bigint;
 BEGIN
-    FOR v_at IN
-        SELECT item.ordinal
-        FROM unnest(p_items) AS item
-        INNER JOIN arvo.lane ON lane.lane = item.lane
+    -- One that is leased alone has nobody before it.
+    IF cardinality(p_items) = 1 AND (
+        SELECT cardinality(newest.deliveries) = 1 AND queue.policy = 'ordered'
+        FROM arvo.lease AS newest
+        INNER JOIN arvo.lane ON lane.lane = newest.lane
         INNER JOIN arvo.queue ON queue.queue = lane.queue
-        WHERE item.place IS NOT NULL AND queue.policy <> 'ordered'
-    LOOP
-        p_items[v_at].place := NULL;
-    END LOOP;
+        WHERE newest.token = p_items[1].lease
+        ORDER BY newest.number DESC
+        LIMIT 1
+    ) THEN
+        RETURN p_items;
+    END IF;
 
-    FOR v_lease, v_key IN
-        SELECT DISTINCT item.lease, item.key
-        FROM unnest(p_items) AS item
-        WHERE item.place IS NOT NULL AND item.verdict IS NULL
-    LOOP
-        v_blocked := NULL;
-        FOR v_at, v_delivery IN
-            SELECT item.ordinal, leased.delivery
+    FOR v_at, v_code, v_earlier IN
+        WITH held AS MATERIALIZED (
+            SELECT
+                newest.token, newest.deliveries, newest.keys, newest.places,
+                queue.policy = 'ordered' AS ordered
             FROM (
-                SELECT newest.deliveries, newest.keys, newest.places
-                FROM arvo.lease AS newest
-                WHERE newest.token = v_lease
-                ORDER BY newest.number DESC
+                SELECT DISTINCT item.lease
+                FROM unnest(p_items) AS item
+                WHERE item.place IS NOT NULL
+            ) AS named
+            CROSS JOIN LATERAL (
+                SELECT lease.token, lease.lane, lease.deliveries, lease.keys, lease.places
+                FROM arvo.lease
+                WHERE lease.token = named.lease
+                ORDER BY lease.number DESC
                 LIMIT 1
-            ) AS held
+            ) AS newest
+            INNER JOIN arvo.lane ON lane.lane = newest.lane
+            INNER JOIN arvo.queue ON queue.queue = lane.queue
+        ),
+
+        -- What this call leaves open, or does not complete.
+        uncompleted AS MATERIALIZED (
+            SELECT held.token, leased.key, leased.delivery, leased.place
+            FROM held
             CROSS JOIN LATERAL
                 unnest(held.deliveries, held.keys, held.places) AS leased (delivery, key, place)
-            INNER JOIN unnest(arvo.open_deliveries(v_lease, held.deliveries)) AS open (delivery)
-                ON open.delivery = leased.delivery
-            LEFT JOIN unnest(p_items) AS item
-                ON item.lease = v_lease AND item.delivery = leased.delivery
-                AND item.code IS DISTINCT FROM 'RV006'
-            WHERE leased.key = v_key
-            ORDER BY leased.place
-        LOOP
-            IF v_at IS NULL OR p_items[v_at].verdict IS NOT NULL THEN
-                v_blocked := coalesce(v_blocked, 'RV303');
-                v_earlier := coalesce(v_earlier, v_delivery);
-            ELSIF v_blocked IS NOT NULL THEN
-                p_items[v_at].verdict := 'refused';
-                p_items[v_at].code := v_blocked;
-                p_items[v_at].detail := format(
-                    'delivery %s is not completed, and comes before it', v_earlier
-                );
-            ELSIF p_items[v_at].asked <> 'completed' THEN
-                v_blocked := 'RV301';
-                v_earlier := v_delivery;
-            END IF;
-        END LOOP;
-        v_earlier := NULL;
+            WHERE held.ordered
+            AND leased.place IS NOT NULL
+            AND (held.token, leased.delivery) NOT IN (
+                SELECT item.lease, item.delivery
+                FROM unnest(p_items) AS item
+                WHERE item.place IS NOT NULL AND item.verdict IS NULL AND item.asked = 'completed'
+            )
+            AND (held.token, leased.delivery) NOT IN (
+                SELECT closure.token, gone.delivery
+                FROM held AS settled
+                INNER JOIN arvo.closure ON closure.token = settled.token
+                CROSS JOIN LATERAL unnest(closure.deliveries) AS gone (delivery)
+            )
+        ),
+
+        earliest AS (
+            SELECT DISTINCT ON (uncompleted.token, uncompleted.key) uncompleted.*
+            FROM uncompleted
+            ORDER BY uncompleted.token, uncompleted.key, uncompleted.place
+        )
+
+        SELECT item.ordinal, NULL::text, NULL::bigint
+        FROM held
+        INNER JOIN unnest(p_items) AS item ON item.lease = held.token
+        WHERE NOT held.ordered AND item.place IS NOT NULL
+        UNION ALL
+        SELECT
+            item.ordinal,
+            CASE
+                WHEN EXISTS (
+                    SELECT
+                    FROM unnest(p_items) AS before
+                    WHERE before.lease = earliest.token
+                    AND before.delivery = earliest.delivery
+                    AND before.verdict IS NULL
+                ) THEN 'RV301'
+                ELSE 'RV303'
+            END,
+            earliest.delivery
+        FROM earliest
+        INNER JOIN unnest(p_items) AS item
+            ON item.lease = earliest.token
+            AND item.key = earliest.key
+            AND item.place > earliest.place
+            AND item.verdict IS NULL
+    LOOP
+        IF v_code IS NULL THEN
+            p_items[v_at].place := NULL;
+        ELSE
+            p_items[v_at].verdict := 'refused';
+            p_items[v_at].code := v_code;
+            p_items[v_at].detail := format(
+                'delivery %s is not completed, and comes before it', v_earlier
+            );
+        END IF;
     END LOOP;
     RETURN p_items;
 END;

@@ -18,20 +18,31 @@ DECLARE
     v_token bigint;
     v_deliveries bigint[];
 BEGIN
+    IF cardinality(p_items) = 1 THEN
+        SELECT queue.* INTO v_queue
+        FROM arvo.lane
+        INNER JOIN arvo.queue ON queue.queue = lane.queue
+        WHERE lane.lane = p_items[1].lane;
+        IF v_queue.gated AND NOT v_queue.slotted AND p_items[1].verdict IS NULL THEN
+            PERFORM arvo.pass_turns(v_queue, p_items);
+            RETURN;
+        END IF;
+    END IF;
+
     FOR v_queue IN
         SELECT queue.*
         FROM (
             SELECT DISTINCT lane.queue
-            FROM unnest(p_items) AS item
-            INNER JOIN arvo.lane ON lane.lane = item.lane
+            FROM (SELECT DISTINCT item.lane FROM unnest(p_items) AS item) AS named
+            INNER JOIN arvo.lane ON lane.lane = named.lane
         ) AS met
         INNER JOIN arvo.queue ON queue.queue = met.queue
         WHERE queue.gated OR queue.slotted
     LOOP
         SELECT array_agg(item ORDER BY item.ordinal) INTO v_items
         FROM unnest(p_items) AS item
-        INNER JOIN arvo.lane ON lane.lane = item.lane AND lane.queue = v_queue.queue
-        WHERE item.verdict IS NULL OR item.verdict NOT IN ('refused', 'already');
+        WHERE (item.verdict IS NULL OR item.verdict NOT IN ('refused', 'already'))
+        AND item.lane IN (SELECT lane.lane FROM arvo.lane WHERE lane.queue = v_queue.queue);
         CONTINUE WHEN v_items IS NULL;
         IF v_queue.gated THEN
             PERFORM arvo.pass_turns(v_queue, v_items);

@@ -14,10 +14,11 @@ AS $pass_turns$
 --
 --   Reads    arvo.turn by (queue, key, number), arvo.lease and arvo.closure by token, arvo.log by
 --            (lane, xid, delivery), arvo.clock, arvo.slot
---   Writes   arvo.closure, arvo.parked; as arvo.put_turns and arvo.wake
+--   Writes   arvo.turn, arvo.closure, arvo.parked; as arvo.put_turns and arvo.wake
 --   Locks    nothing; the caller holds the leases, and the queue's home lane
 --   Raises   nothing
 DECLARE
+    v_now timestamptz := arvo.clock();
     v_key record;
     v_turn arvo.turn;
     v_turns arvo.turn[] := '{}'::arvo.turn[];
@@ -27,6 +28,97 @@ DECLARE
     v_freed integer := 0;
     v_full boolean;
 BEGIN
+    -- One that completed, of a key that nobody waits for.
+    IF cardinality(p_items) = 1 AND p_items[1].verdict IS NULL THEN
+        UPDATE arvo.turn
+        SET number = nextval('arvo.turn_number'::regclass),
+            active = greatest(turn.active - 1, 0),
+            at = v_now
+        WHERE turn.ctid = (
+            SELECT state.ctid
+            FROM arvo.turn AS state
+            WHERE state.queue = p_queue.queue AND state.key = p_items[1].key
+            ORDER BY state.number DESC
+            LIMIT 1
+        )
+        AND turn.waiting = 0;
+        IF FOUND THEN
+            UPDATE arvo.turn
+            SET number = nextval('arvo.turn_number'::regclass),
+                active = greatest(turn.active - 1, 0),
+                at = v_now
+            WHERE turn.ctid = (
+                SELECT whole.ctid
+                FROM arvo.turn AS whole
+                WHERE whole.queue = p_queue.queue AND whole.key = 0
+                ORDER BY whole.number DESC
+                LIMIT 1
+            )
+            RETURNING turn.active + 1 >= p_queue.max_active INTO v_full;
+            IF v_full THEN
+                PERFORM arvo.wake(ARRAY[p_queue.name]);
+            END IF;
+            RETURN;
+        END IF;
+    END IF;
+
+    -- Usually nothing comes back, and keys that nobody waits for are free: all of them at once.
+    IF NOT EXISTS (
+        SELECT
+        FROM unnest(p_items) AS item
+        WHERE item.place IS NOT NULL
+        AND item.verdict IN ('retried', 'dead', 'released', 'snoozed', 'conflict')
+    ) THEN
+        WITH given AS MATERIALIZED (
+            SELECT grouped.closed, newest.*
+            FROM (
+                SELECT item.key, count(*)::integer AS closed
+                FROM unnest(p_items) AS item
+                WHERE item.key IS NOT NULL
+                GROUP BY item.key
+                UNION ALL
+                SELECT 0, cardinality(p_items)
+            ) AS grouped
+            CROSS JOIN LATERAL (
+                SELECT state.*, state.ctid AS address
+                FROM arvo.turn AS state
+                WHERE state.queue = p_queue.queue AND state.key = grouped.key
+                ORDER BY state.number DESC
+                LIMIT 1
+            ) AS newest
+        ),
+
+        replaced AS (
+            UPDATE arvo.turn
+            SET number = nextval('arvo.turn_number'::regclass),
+                active = greatest(turn.active - given.closed, 0),
+                at = v_now
+            FROM given
+            WHERE turn.ctid = given.address AND given.waiting = 0
+        )
+
+        SELECT
+            array_agg(
+                (
+                    given.queue, given.key, given.number,
+                    greatest(given.active - given.closed, 0), given.waiting,
+                    given.upto, given.holder, given.ready, given.tally,
+                    given.at
+                )::arvo.turn
+                ORDER BY given.key
+            ) FILTER (WHERE given.waiting > 0),
+            bool_or(given.key = 0 AND given.active >= p_queue.max_active)
+        INTO v_turns, v_full
+        FROM given;
+        IF v_turns IS NOT NULL THEN
+            PERFORM arvo.put_turns(p_queue, v_turns);
+        END IF;
+        IF v_full THEN
+            PERFORM arvo.wake(ARRAY[p_queue.name]);
+        END IF;
+        RETURN;
+    END IF;
+
     FOR v_key IN
         SELECT
             grouped.*,

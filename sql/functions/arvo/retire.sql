@@ -53,6 +53,9 @@ BEGIN
         END LOOP;
     END IF;
 
+    p_head.strays := CASE
+        WHEN p_parked THEN ARRAY(SELECT entry.delivery FROM unnest(p_batch) AS entry)
+    END;
     v_lease := arvo.write_lease(p_head, 'arvo.maintain', interval '0', p_batch, v_keys);
     IF EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = v_lease.lane) THEN
         v_batch := arvo.withdraw(p_queue, v_lease, p_batch);

@@ -41,11 +41,10 @@ AS $settle$
 -- retries, dead letters and the journal are written together.
 --
 --   Reads    arvo.lease and arvo.closure by token, arvo.lane, arvo.queue, arvo.clock, arvo.slot
---   Writes   arvo.state, arvo.lineage, arvo.closure, arvo.dead; as arvo.close_plain, arvo.give_back,
---            arvo.pass_turns, arvo.leave_places, arvo.append_one and arvo.append
---   Locks    the leases, in order of their tokens; then arvo.state rows, in order of subject; as
---            arvo.place; then the home lanes of gated queues, in order; then as arvo.give_back and
---            arvo.append
+--   Writes   arvo.closure, arvo.dead; as arvo.close_plain, arvo.put_states, arvo.give_back,
+--            arvo.pass_on, arvo.append_one and arvo.append
+--   Locks    the leases, in order of their tokens; then as arvo.put_states; then as arvo.hold_homes;
+--            then as arvo.give_back and arvo.append
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  p_results is not an array, or names more than 10000 deliveries
 --            RV902  the stored transaction numbers are of another cluster
@@ -56,10 +55,8 @@ DECLARE
     v_events jsonb[];
     v_at integer;
     v_fault text;
-    v_version bigint;
     v_queue arvo.queue;
     v_lane integer;
-    v_later integer;
     v_emitting boolean;
     v_ordered boolean;
     v_writing boolean;
@@ -110,79 +107,14 @@ BEGIN
     END IF;
 
     IF v_writing THEN
-        FOR v_at IN
-            SELECT item.ordinal
-            FROM unnest(v_items) AS item
-            WHERE item.verdict IS NULL AND item.state IS NOT NULL
-            ORDER BY item.state ->> 'subject' COLLATE "C", item.place, item.ordinal
-        LOOP
-            CONTINUE WHEN v_items[v_at].verdict IS NOT NULL;
-            v_version := arvo.put_state(
-                v_items[v_at].state ->> 'subject',
-                v_items[v_at].state -> 'data',
-                (v_items[v_at].state ->> 'expected_version')::bigint,
-                v_items[v_at].state ->> 'initiator',
-                v_items[v_at].state ->> 'source'
-            );
-            IF v_version IS NULL THEN
-                v_items[v_at].code := 'RV101';
-                v_items[v_at].detail := format(
-                    'version mismatch: subject %s is not at version %s',
-                    left((v_items[v_at].state -> 'subject')::text, 80),
-                    v_items[v_at].state ->> 'expected_version'
-                );
-                v_items[v_at].verdict := 'conflict';
-                v_items[v_at].error := jsonb_build_object(
-                    'name', 'VersionConflict', 'message', v_items[v_at].detail, 'stack', NULL
-                );
-                -- What follows in an ordered run was built on a state that is not stored.
-                FOR v_later IN
-                    SELECT item.ordinal
-                    FROM unnest(v_items) AS item
-                    WHERE item.verdict IS NULL
-                    AND item.lease = v_items[v_at].lease
-                    AND item.key = v_items[v_at].key
-                    AND item.place > v_items[v_at].place
-                LOOP
-                    v_items[v_later].verdict := 'refused';
-                    v_items[v_later].code := 'RV301';
-                    v_items[v_later].detail := format(
-                        'delivery %s is not completed, and comes before it', v_items[v_at].delivery
-                    );
-                END LOOP;
-            ELSE
-                v_items[v_at].state_version := v_version;
-            END IF;
-        END LOOP;
-
-        PERFORM arvo.place(
-            array_agg(item.state ->> 'subject'), array_agg(item.state ->> 'parent_subject')
-        )
-        FROM unnest(v_items) AS item
-        WHERE item.state_version = 1
-        HAVING count(*) > 0;
+        v_items := arvo.put_states(v_items);
     END IF;
 
-    v_bound := EXISTS (
-        SELECT
-        FROM (SELECT DISTINCT item.lane FROM unnest(v_items) AS item) AS met
-        INNER JOIN arvo.lane ON lane.lane = met.lane
-        INNER JOIN arvo.queue ON queue.queue = lane.queue
-        WHERE queue.gated OR queue.slotted
-    );
-    IF v_bound THEN
-        PERFORM pg_advisory_xact_lock(hashtext('arvo'), gated.lane)
-        FROM (
-            SELECT DISTINCT arvo.home_lane(queue.queue) AS lane
-            FROM unnest(v_items) AS item
-            INNER JOIN arvo.lane ON lane.lane = item.lane
-            INNER JOIN arvo.queue ON queue.queue = lane.queue
-            WHERE queue.gated AND coalesce(item.verdict, 'conflict') = 'conflict'
-            ORDER BY lane
-        ) AS gated;
-    END IF;
+    v_bound := arvo.hold_homes(v_items);
 
-    IF v_failing OR v_writing THEN
+    IF v_failing
+        OR (v_writing AND (cardinality(v_items) > 1 OR v_items[1].verdict = 'conflict'))
+    THEN
         FOR v_at IN
             SELECT item.ordinal
             FROM unnest(v_items) AS item

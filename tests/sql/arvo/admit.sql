@@ -1,6 +1,6 @@
 -- arvo.admit(queue, batch): contract, stories.
 BEGIN;
-SELECT plan(13);
+SELECT plan(15);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -80,6 +80,13 @@ SELECT is(pg_temp.admit('one', 'b2', 'c1'), '{c1} 1 0 1 1', 'a key that is busy 
 SELECT is(pg_temp.admit('slow', 'd1', 'd2', 'd3', 'd4', 'e1'), '{d1,d2,d3,e1} 3 1 4 4', 'a rate of two: the third is put off, the fourth waits behind it');
 SELECT is((SELECT count(*) FROM arvo.deferred), 1::bigint, 'with one timer');
 SELECT is((SELECT array_agg(active || '/' || waiting || CASE WHEN holder IS NULL THEN '' ELSE '/' || (holder = (SELECT delivery FROM arvo.deferred)) END ORDER BY active, waiting) FROM arvo.turn INNER JOIN arvo.queue USING (queue) WHERE name = 'slow' AND key <> 0), '{1/0,2/1/true}', 'and it holds the key');
+
+-- Nobody of the key runs any more, but one waits: whoever comes later stands behind it.
+UPDATE arvo.turn SET active = 0 FROM arvo.queue WHERE queue.queue = turn.queue AND queue.name = 'one' AND turn.waiting > 0;
+SELECT pg_temp.send('one', 'a3', 'b3', 'f1');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.admit('one', 'a3', 'f1', 'b3'), '{f1} 1 0 1 1', 'a key that is free, but waited for, lets nobody pass');
+SELECT is((SELECT string_agg(log.event ->> 'id', ' ' ORDER BY place) FROM arvo.parked INNER JOIN arvo.log USING (delivery) INNER JOIN arvo.queue USING (queue) WHERE name = 'one'), 'a2 b2 a3 b3', 'the line is in order');
 
 SELECT * FROM finish();
 ROLLBACK;
