@@ -93,7 +93,8 @@ def lines(title: str, unit: str, given: Sequence[Line]) -> str:
     left, right, top, plot = 64, 170, 46, 260
     height = top + plot + 40
     last = max(at for line in given for at, _ in line.points)
-    most = max(value for line in given for _, value in line.points) or 1.0
+    digits = 0 if last >= 8 else 1  # noqa: PLR2004  a quarter of less is no whole second
+    most = _round_up(max(value for line in given for _, value in line.points) or 1.0)
 
     def x(at: float) -> float:
         return left + at / last * (_WIDTH - left - right)
@@ -110,7 +111,9 @@ def lines(title: str, unit: str, given: Sequence[Line]) -> str:
             "stroke='#e3e6ea'/>"
         )
         parts.append(_text(left - 6, y(value) + 4, _short(value), anchor="end"))
-        parts.append(_text(x(last * quarter / 4), top + plot + 18, f"{last * quarter / 4:.0f} s"))
+        parts.append(
+            _text(x(last * quarter / 4), top + plot + 18, f"{last * quarter / 4:.{digits}f} s")
+        )
     for number, line in enumerate(given):
         colour = _COLOURS[number % len(_COLOURS)]
         points = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in line.points)
@@ -140,6 +143,14 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start", bold: bool = 
     return (
         f"<text x='{x:.1f}' y='{y:.1f}' {_FONT} font-size='11' text-anchor='{anchor}'{weight}>"
         f"{escape(text)}</text>"
+    )
+
+
+def _round_up(value: float) -> float:
+    """The next figure whose quarters are round."""
+    scale: float = 10 ** math.floor(math.log10(value))
+    return next(
+        step * scale for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * scale >= value
     )
 
 

@@ -42,13 +42,16 @@ _SHOWN = (
 class Server:
     """A running server that holds nothing but databases of this benchmark.
 
+    Args:
+        more: settings beside ``SETTINGS``.
+
     Attributes:
         bin: where pgbench and psql are.
         settings: what was asked of it, and what matters of the rest.
     """
 
-    def __init__(self) -> None:
-        options = [f"{name}={value}" for name, value in SETTINGS.items()]
+    def __init__(self, **more: str) -> None:
+        options = [f"{name}={value}" for name, value in (SETTINGS | more).items()]
         self._server = embedded.start(durable=True, options=options)
         self.bin: Path = self._server.bin
         self._numbers = itertools.count(1)
