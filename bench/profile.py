@@ -5,7 +5,7 @@
 
 CPU is that of the one backend, from its schedstat: another load on the machine blurs it little.
 With ``--functions`` PostgreSQL counts calls and takes the time (``track_functions``), which costs
-some by itself; that is time of the clock, so it needs a machine that does nothing else. Self time is
+some by itself. That is time of the clock: it needs a machine that does nothing else. Self time is
 without the functions called. SQL functions that are inlined do not appear.
 """
 

@@ -15,6 +15,7 @@ from bench.document import ORDERED, QUEUE, Document, document, mixed
 from bench.drive import Driver, Job, main
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Literal
 
 
@@ -31,6 +32,19 @@ class _Worker:
     async def execute(self, event: arvo.ArvoEvent) -> list[arvo.ArvoEvent]:
         emitted = await self._job.run({"subject": event.subject, "data": event.data})
         return [arvo.ArvoEvent.from_dict(emitted)] if emitted is not None else []
+
+
+class _Batch:
+    """A handler of lists."""
+
+    source = QUEUE
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    async def execute_many(self, events: Sequence[arvo.ArvoEvent]) -> list[list[arvo.ArvoEvent]]:
+        self._job.run_all([{"data": event.data} for event in events])
+        return [[] for _ in events]
 
 
 class _Step:
@@ -95,9 +109,11 @@ class ArvoDriver(Driver):
 
     async def work(self, concurrency: int, job: Job) -> None:
         wide = self.settings.get("concurrency", concurrency)
+        handler: Any = _Step(job) if self.settings.get("stateful") else _Worker(job)
         if self.settings.get("batch"):
-            raise NotImplementedError("handlers of lists are not in this version")
-        handler = _Step(job) if self.settings.get("stateful") else _Worker(job)
+            if not hasattr(arvo, "BatchHandler"):
+                raise NotImplementedError("handlers of lists are not in this version")
+            handler = _Batch(job)
         mix = self.settings.get("mix")
         retry_delay = _RETRY_SECONDS if mix else None
         options = arvo.HandlerOptions(
