@@ -27,6 +27,7 @@ from arvo_plpg.errors import (
     ForeignCluster,
     HandlerNotRegistered,
     InvalidArgument,
+    InvalidHandler,
     InvalidOption,
     LeaseLost,
     LockLost,
@@ -51,7 +52,7 @@ from arvo_plpg.event_factory import (
     create_arvo_event_factory,
 )
 from arvo_plpg.event_id import EventId, create_arvo_event_id, parse_arvo_event_id
-from arvo_plpg.handler import AnyHandler, Handler, StatefulHandler, is_stateful
+from arvo_plpg.handler import AnyHandler, BatchHandler, Handler, StatefulHandler, is_stateful
 from arvo_plpg.handlers.chart import ArvoStateChart
 from arvo_plpg.handlers.emission import Emission
 from arvo_plpg.handlers.emission_builder import EmissionDomains
@@ -86,7 +87,7 @@ from arvo_plpg.model_error import (
 )
 from arvo_plpg.options import DispatchOptions, HandlerOptions, QueueOptions, WorkerOptions
 from arvo_plpg.payload import SystemErrorData
-from arvo_plpg.runtime.delivery import Delivery, current_delivery
+from arvo_plpg.runtime.delivery import Delivery, current_deliveries, current_delivery
 from arvo_plpg.subject import ArvoOrchestrationSubject, SubjectContent
 from arvo_plpg.violation import (
     ConfigViolation,
@@ -116,6 +117,7 @@ __all__ = [
     "ArvoOrchestratorEventFactory",
     "ArvoResumable",
     "ArvoStateChart",
+    "BatchHandler",
     "BrokerNotStarted",
     "CallerError",
     "ClientTooOld",
@@ -141,6 +143,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidContractError",
     "InvalidEventError",
+    "InvalidHandler",
     "InvalidOption",
     "InvalidSubjectError",
     "LeaseLost",
@@ -192,6 +195,7 @@ __all__ = [
     "create_arvo_orchestrator_contract",
     "create_arvo_resumable",
     "create_simple_arvo_contract",
+    "current_deliveries",
     "current_delivery",
     "is_stateful",
     "is_violation_error",

@@ -10,6 +10,7 @@
     │   ├── WrongIsolation          RV005: claims and settlements need READ COMMITTED
     │   ├── InvalidArgument         RV006: an argument of a contract function
     │   ├── AlreadyRegistered       this process has a handler of that source
+    │   ├── InvalidHandler          a handler that no worker can run
     │   ├── BrokerNotStarted        start() comes first
     │   ├── WorkflowCompletionNotConfigured   a strict broker has nobody who listens to results
     │   ├── SourceMismatch          a strict broker listens to the results of other sources
@@ -186,6 +187,10 @@ class InvalidArgument(CallerError, sqlstate="RV006"):
 
 class AlreadyRegistered(CallerError):
     """This process already has a handler or listener of that source."""
+
+
+class InvalidHandler(CallerError):
+    """No worker can run a handler like this."""
 
 
 class WorkflowCompletionNotConfigured(CallerError):

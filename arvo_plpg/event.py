@@ -58,6 +58,14 @@ ARVO_ATTRIBUTES: Final = (
 ATTRIBUTES: Final = frozenset(CORE_ATTRIBUTES + ARVO_ATTRIBUTES)
 """The 17 attribute names; no extension may bear one of them."""
 
+_REQUIRED: Final = ("id", "source", "type", "subject", "data", "time")
+_ABSENT: Final[dict[str, Any]] = {
+    name: None for name in CORE_ATTRIBUTES + ARVO_ATTRIBUTES if name not in _REQUIRED
+}
+_EVERY_FIELD: Final = {*ATTRIBUTES, "extensions"}
+_PLAIN: Final = {str, int, bool, type(None)}
+"""Types of JSON values that need not be looked at again; a float may be too large to be one."""
+
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _URI_RULE = "must be a non-empty, percent-encoded URI reference"
 _TEXT_RULE = "must be non-empty text or null"
@@ -282,24 +290,22 @@ class ArvoEvent(BaseModel):
         Only for events that come out of the database. A missing ``id``, ``source``, ``type``,
         ``subject``, ``data`` or ``time`` raises KeyError.
         """
-        own: dict[str, Any] = {
-            "id": flat["id"],
-            "source": flat["source"],
-            "specversion": "1.0",
-            "type": flat["type"],
-            "subject": flat["subject"],
-            "datacontenttype": flat.get("datacontenttype") or ARVO_CONTENT_TYPE,
-            "dataschema": flat.get("dataschema"),
-            "data": freeze(flat["data"]),
-            "time": flat["time"],
-        }
-        for name in ARVO_ATTRIBUTES:
-            own[name] = flat.get(name)
-        extensions = {key: value for key, value in flat.items() if key not in ATTRIBUTES}
-        own["extensions"] = FrozenDict(extensions) if extensions else _NO_EXTENSIONS
+        own: dict[str, Any] = {**_ABSENT, **flat}
+        if len(own) > len(ATTRIBUTES):
+            extensions = {key: own.pop(key) for key in flat if key not in ATTRIBUTES}
+            own["extensions"] = FrozenDict(extensions)
+        else:
+            own["extensions"] = _NO_EXTENSIONS
+        for name in _REQUIRED:  # a KeyError, if one is missing
+            own[name]
+        own["specversion"] = "1.0"
+        own["datacontenttype"] = own["datacontenttype"] or ARVO_CONTENT_TYPE
+        data = own["data"]
+        plain = type(data) is dict and _PLAIN.issuperset(map(type, data.values()))
+        own["data"] = FrozenDict(data) if plain else freeze(data)
         event = cls.__new__(cls)
         object.__setattr__(event, "__dict__", own)
-        object.__setattr__(event, "__pydantic_fields_set__", set(own))
+        object.__setattr__(event, "__pydantic_fields_set__", _EVERY_FIELD)
         object.__setattr__(event, "__pydantic_extra__", None)
         object.__setattr__(event, "__pydantic_private__", None)
         return event

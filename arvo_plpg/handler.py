@@ -1,8 +1,9 @@
 """Handler: what a worker runs.
 
-A worker looks at two attributes. ``source`` is the routing key. ``stateful`` tells whether the
+A worker looks at three attributes. ``source`` is the routing key. ``stateful`` tells whether the
 subject has to be locked and its state read when an event is claimed; if so, the worker passes a
-memory bound to the delivery to :meth:`StatefulHandler.execute`.
+memory bound to the delivery to :meth:`StatefulHandler.execute`. A handler that has ``execute_many``
+is given many events at once: see :class:`BatchHandler`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol, TypeGuard, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from arvo_plpg.event import ArvoEvent
     from arvo_plpg.machine_memory import MachineMemory
 
@@ -49,7 +52,32 @@ class StatefulHandler(Protocol):
         ...
 
 
-AnyHandler = Handler | StatefulHandler
+@runtime_checkable
+class BatchHandler(Protocol):
+    """A handler that takes many events at once, and tells what became of each."""
+
+    @property
+    def source(self) -> str:
+        """The routing key."""
+        ...
+
+    async def execute_many(
+        self, events: Sequence[ArvoEvent]
+    ) -> Sequence[Sequence[ArvoEvent] | Exception]:
+        """Handle some events, at most ``batch_size``; give one outcome for each, in their order.
+
+        An outcome is a list of the events to emit, or an exception: that event alone has failed,
+        and is delivered again. An exception that is raised means that each of them has failed.
+        """
+        ...
+
+
+AnyHandler = Handler | StatefulHandler | BatchHandler
+
+
+def is_batched(handler: AnyHandler) -> TypeGuard[BatchHandler]:
+    """Say whether a handler takes many events at once; it has ``execute_many``."""
+    return hasattr(handler, "execute_many")
 
 
 def is_stateful(handler: AnyHandler) -> TypeGuard[StatefulHandler]:

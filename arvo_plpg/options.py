@@ -30,7 +30,7 @@ _RULES = {
 """What options may be that have several forms: pydantic tells of the first form only."""
 
 
-_OF_THE_PROCESS = {"concurrency", "polling_interval_seconds"}
+_OF_THE_PROCESS = {"concurrency", "prefetch", "batch_size", "polling_interval_seconds"}
 """Options of workers that are not kept in the database."""
 
 
@@ -122,7 +122,13 @@ class WorkerOptions(Options):
     """How this process works on a queue, and how its deliveries are put off, retried and kept.
 
     Attributes:
-        concurrency: how many deliveries of the queue run at the same time in this process.
+        concurrency: how many deliveries of the queue run at the same time in this process; of a
+            batch handler, how many batches.
+        prefetch: how many deliveries this process may hold beside those that run, so that the next
+            need not wait for a claim. None: as many as are expected to start within 50 ms, at most
+            500, and none while handlers take longer than that; 0: none; other numbers: so many at
+            most. One that has waited for a second all the same goes back, its attempt not charged.
+        batch_size: how many events a batch handler is given at once, at most.
         polling_interval_seconds: how long an idle worker sleeps at most; notifications wake it
             earlier.
         start_after: seconds that an event which names no start is put off.
@@ -138,6 +144,8 @@ class WorkerOptions(Options):
     """
 
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 1
+    prefetch: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=1000)] = 100
     polling_interval_seconds: Annotated[float, Field(ge=0.5, le=3600)] = 2
     start_after: Seconds | None = None
     retry_limit: Annotated[int, Field(ge=0, lt=2**31)] | None = None

@@ -1,15 +1,15 @@
 """Rows: what the contract's functions answer, one class per row type of ``arvo_v1``.
 
-Frozen dataclasses rather than validated models: PostgreSQL has already checked the types, and a
-worker makes one of these per delivery. Durations are :class:`~datetime.timedelta`, times are aware
-:class:`~datetime.datetime`.
+Frozen dataclasses rather than validated models: PostgreSQL has already checked the types. The row
+of which a worker makes many thousands a second is a named tuple. Durations are
+:class:`~datetime.timedelta`, times are aware :class:`~datetime.datetime`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta  # noqa: TC003 - part of the rows' run-time types
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,7 @@ class Settled:
     state_version: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Worked:
+class Worked(NamedTuple):
     """One row of an answer to ``work``: a verdict, a delivery to run, or nothing to do."""
 
     kind: Literal["settled", "claimed", "idle"]

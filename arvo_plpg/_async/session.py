@@ -23,8 +23,19 @@ Row = TypeVar("Row")
 
 
 @cache
-def _columns(row: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass
+def _columns(row: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass or a named tuple
+    if issubclass(row, tuple):
+        columns: tuple[str, ...] = row._fields
+        return columns
     return tuple(field.name for field in fields(row))
+
+
+@cache
+def _factory(row: Any) -> RowFactory[Any]:  # noqa: ANN401 - a dataclass or a named tuple
+    if issubclass(row, tuple):
+        make = row._make
+        return lambda _: make
+    return class_row(row)
 
 
 class Session:
@@ -52,7 +63,8 @@ class Session:
             psycopg.Error: anything else that went wrong with the database.
         """
         columns = _columns(cast("Hashable", row))
-        found: list[Row] = await self._fetch(class_row(row), columns, function, given)
+        factory = _factory(cast("Hashable", row))
+        found: list[Row] = await self._fetch(factory, columns, function, given)
         return found
 
     async def row(self, row: type[Row], function: str, **given: object) -> Row | None:

@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from arvo_plpg.error_record import ErrorRecord
 from arvo_plpg.errors import ForeignSubject, VersionConflict
+from arvo_plpg.event import ArvoEvent
 from arvo_plpg.jsonb import as_json
 from arvo_plpg.machine_memory import MemoryMetadata, StateRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from arvo_plpg.event import ArvoEvent
-
-_CURRENT: ContextVar[Delivery | None] = ContextVar("arvo_plpg_delivery", default=None)
+_CURRENT: ContextVar[Delivery | tuple[Delivery, ...]] = ContextVar("arvo_plpg_delivery", default=())
 
 
-@dataclass(slots=True)
 class Delivery:
     """One claimed event.
 
@@ -30,36 +27,109 @@ class Delivery:
         number: number of the delivery.
         queue: the queue it comes from.
         attempt: which attempt this is, from 1.
-        event: the event.
+        flat: the event as it came.
         cause: why it is delivered again, if it is.
         expire_in: seconds that its handler may run.
         state: state of the event's subject, for stateful handlers.
+        key: key of the ordered queue; None in any other.
+        next: the delivery of the same key that came behind it, in the same claim.
         written: the state that goes with the settlement, if the handler wrote one.
         finished: whether the handler said that the workflow is over.
         has_turn: whether it is this delivery's turn to write the state of its subject.
+        arrived: when it was claimed.
+        started: when its handler began; None before that.
     """
 
-    lease: int
-    number: int
-    queue: str
-    attempt: int
-    event: ArvoEvent
-    cause: Mapping[str, Any] | None
-    expire_in: float
-    state: StateRecord | None = None
-    written: StateRecord | None = None
-    finished: bool = False
-    has_turn: bool = False
-    started: float = field(default_factory=time.monotonic)
+    __slots__ = (
+        "_event",
+        "arrived",
+        "attempt",
+        "cause",
+        "expire_in",
+        "finished",
+        "flat",
+        "has_turn",
+        "key",
+        "lease",
+        "next",
+        "number",
+        "queue",
+        "started",
+        "state",
+        "written",
+    )
 
-    def begin(self) -> None:
-        """Let the handler's time run from now."""
-        self.started = time.monotonic()
-        _CURRENT.set(self)
+    def __init__(
+        self,
+        lease: int,
+        number: int,
+        queue: str,
+        *,
+        attempt: int,
+        flat: dict[str, Any],
+        cause: Mapping[str, Any] | None,
+        expire_in: float,
+        state: StateRecord | None,
+        key: int | None,
+        arrived: float,
+    ) -> None:
+        self.lease = lease
+        self.number = number
+        self.queue = queue
+        self.attempt = attempt
+        self.flat = flat
+        self.cause = cause
+        self.expire_in = expire_in
+        self.state = state
+        self.key = key
+        self.arrived = arrived
+        self.next: Delivery | None = None
+        self.written: StateRecord | None = None
+        self.finished = False
+        self.has_turn = False
+        self.started: float | None = None
+        self._event: ArvoEvent | None = None
+
+    @property
+    def event(self) -> ArvoEvent:
+        """The event. It is built when it is first asked for.
+
+        Raises:
+            KeyError: the database gave an event without what every event has.
+        """
+        if self._event is None:
+            self._event = ArvoEvent.from_trusted_dict(self.flat)
+        return self._event
+
+    @property
+    def event_id(self) -> str:
+        """The id of the event, whatever else is wrong with it."""
+        return str(self.flat.get("id", ""))
+
+    @property
+    def subject(self) -> str:
+        """The subject of the event, whatever else is wrong with it."""
+        return str(self.flat.get("subject", ""))
+
+    @property
+    def last(self) -> Delivery:
+        """The last of those that came behind it, or itself."""
+        found = self
+        while found.next is not None:
+            found = found.next
+        return found
 
     def remaining(self) -> float:
         """Seconds until the handler is cancelled; negative when it is overdue."""
-        return self.started + self.expire_in - time.monotonic()
+        started = time.monotonic() if self.started is None else self.started
+        return started + self.expire_in - time.monotonic()
+
+    def pass_on(self) -> Delivery | None:
+        """Give the next one of its key, with the state that this one, which completed, left."""
+        following = self.next
+        if following is not None:
+            following.state = self.written or self.state or following.state
+        return following
 
     def completed(
         self, events: Sequence[ArvoEvent], state: Mapping[str, Any] | None = None
@@ -74,27 +144,46 @@ class Delivery:
 
     def failed(self, error: BaseException) -> dict[str, Any]:
         """Give the result of a handler that raised."""
-        return self._result("failed") | {"error": ErrorRecord.of(error).to_dict()}
+        return self.failed_with(ErrorRecord.of(error))
+
+    def failed_with(self, record: ErrorRecord) -> dict[str, Any]:
+        """Give the result of a handler that raised what is written down already."""
+        return self._result("failed") | {"error": record.to_dict()}
 
     def released(self) -> dict[str, Any]:
         """Give the result of a delivery that goes back without its attempt being charged."""
         return self._result("released")
 
     def _result(self, outcome: str) -> dict[str, Any]:
-        return {
+        result: dict[str, Any] = {
             "lease": self.lease,
             "delivery": self.number,
             "outcome": outcome,
-            "run_time": int((time.monotonic() - self.started) * 1_000_000),
         }
+        if self.started is not None:
+            result["run_time"] = int((time.monotonic() - self.started) * 1_000_000)
+        return result
+
+
+def begin(current: Delivery | tuple[Delivery, ...]) -> None:
+    """Let :func:`current_delivery` tell of this one, or of this batch, in this context."""
+    _CURRENT.set(current)
 
 
 def current_delivery() -> Delivery | None:
     """Give the delivery that the running handler works on; None outside a worker.
 
-    Its ``attempt``, ``cause`` and ``remaining()`` seconds are of use to handlers.
+    Its ``attempt``, ``cause`` and ``remaining()`` seconds are of use to handlers. None in a batch
+    handler, too: see :func:`current_deliveries`.
     """
-    return _CURRENT.get()
+    current = _CURRENT.get()
+    return current if isinstance(current, Delivery) else None
+
+
+def current_deliveries() -> tuple[Delivery, ...]:
+    """Give the deliveries that the running batch handler works on, in the order of its events."""
+    current = _CURRENT.get()
+    return (current,) if isinstance(current, Delivery) else current
 
 
 class DeliveryMemory:
@@ -108,7 +197,7 @@ class DeliveryMemory:
     commits_with_events = True
 
     def __init__(self, delivery: Delivery) -> None:
-        self._subject = delivery.event.subject
+        self._subject = delivery.subject
         self._read = delivery.state
         self.written: StateRecord | None = None
         self.finished = False

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
+from arvo_plpg.errors import InvalidHandler
 from arvo_plpg.event import ArvoEvent
-from arvo_plpg.handler import AnyHandler, is_stateful
+from arvo_plpg.handler import is_batched, is_stateful
 from arvo_plpg.options import HandlerOptions
-from arvo_plpg.runtime.delivery import Delivery, DeliveryMemory
+from arvo_plpg.runtime.batch import run_batch
+from arvo_plpg.runtime.delivery import Delivery, DeliveryMemory, begin
+from arvo_plpg.runtime.emitted import checked
 from arvo_plpg.runtime.thread import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-    from typing import Any
+    from collections.abc import Awaitable
+
+    from arvo_plpg.handler import AnyHandler, BatchHandler, Handler, StatefulHandler
 
     Listened = Sequence[ArvoEvent] | None
     Listener = Callable[[ArvoEvent], Awaitable[Listened] | Listened]
@@ -22,13 +28,12 @@ if TYPE_CHECKING:
 DOMAINS = "arvo.domain.*"
 UNROUTABLE = "arvo.unroutable"
 
-
-class Run(Protocol):
-    """What a route does with one delivery: run, and give the result to settle."""
-
-    async def __call__(self, delivery: Delivery) -> dict[str, Any]:
-        """Run it."""
-        ...
+Result = dict[str, Any]
+Outcome = list[ArvoEvent] | Exception
+Run = Callable[[Delivery], Coroutine[Any, Any, Result | None]]
+"""Run one delivery, and give the result to settle: None if it is completed and that is all."""
+RunMany = Callable[[Sequence[Delivery]], Coroutine[Any, Any, Sequence[Outcome]]]
+"""Run several, and give what each emits, or why it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +45,20 @@ class Route:
         run: runs one delivery.
         options: of the registration.
         stateful: whether claims bring the state of the subject.
+        run_many: runs several at once; None if ``run`` is to be called with each.
     """
 
     queue: str
     run: Run
     options: HandlerOptions
     stateful: bool = False
+    run_many: RunMany | None = None
+
+    @property
+    def width(self) -> int:
+        """How many deliveries can run at the same time."""
+        worker = self.options.worker
+        return worker.concurrency * (worker.batch_size if self.run_many is not None else 1)
 
     @property
     def concrete(self) -> bool:
@@ -64,19 +77,57 @@ class Route:
 
 
 def handler_route(handler: AnyHandler, options: HandlerOptions) -> Route:
-    """Make the route of a handler."""
+    """Make the route of a handler.
 
-    async def run(delivery: Delivery) -> dict[str, Any]:
-        if is_stateful(handler):
-            memory = DeliveryMemory(delivery)
-            events = await handler.execute(delivery.event, memory=memory)
-            result = delivery.completed(_checked(events, handler.source), memory.held_back())
-            delivery.written, delivery.finished = memory.written, memory.finished
-            return result
+    Raises:
+        InvalidHandler: it takes batches and is stateful.
+    """
+    if is_batched(handler):
+        return _batch_route(handler, options)
+    if is_stateful(handler):
+        return _stateful_route(handler, options)
+    return _route(cast("Handler", handler), options)
+
+
+def _batch_route(handler: BatchHandler, options: HandlerOptions) -> Route:
+    if getattr(handler, "stateful", False):
+        raise InvalidHandler(
+            "a handler of batches cannot be stateful",
+            detail=f"the handler of {handler.source!a} has execute_many, and is marked stateful",
+            hint="Take the mark away, or handle one event at a time with execute.",
+        )
+
+    async def alone(delivery: Delivery) -> Result | None:
+        raise NotImplementedError  # its slots run batches
+
+    return Route(handler.source, alone, options, run_many=partial(run_batch, handler))
+
+
+def _route(handler: Handler, options: HandlerOptions) -> Route:
+    source = handler.source
+
+    async def run(delivery: Delivery) -> Result | None:
+        begin(delivery)
         events = await handler.execute(delivery.event)
-        return delivery.completed(_checked(events, handler.source))
+        if type(events) is list and not events:
+            return None
+        return delivery.completed(checked(events, source))
 
-    return Route(handler.source, run, options, stateful=is_stateful(handler))
+    return Route(source, run, options)
+
+
+def _stateful_route(handler: StatefulHandler, options: HandlerOptions) -> Route:
+    source = handler.source
+
+    async def run(delivery: Delivery) -> Result | None:
+        begin(delivery)
+        memory = DeliveryMemory(delivery)
+        events = await handler.execute(delivery.event, memory=memory)
+        result = delivery.completed(checked(events, source), memory.held_back())
+        delivery.written, delivery.finished = memory.written, memory.finished
+        return result
+
+    return Route(source, run, options, stateful=True)
 
 
 def listener_route(
@@ -93,19 +144,14 @@ def listener_route(
         getattr(listener, "__call__", None)  # noqa: B004 - an object with an async __call__
     )
 
-    async def run(delivery: Delivery) -> dict[str, Any]:
+    async def run(delivery: Delivery) -> Result | None:
+        begin(delivery)
         if is_async:
             answer = listener(delivery.event)
         else:
             answer = await in_thread(listener, delivery.event)
         if inspect.isawaitable(answer):
             answer = await answer
-        return delivery.completed(_checked(answer or [], queue))
+        return delivery.completed(checked(answer, queue)) if answer else None
 
     return Route(queue, run, options)
-
-
-def _checked(events: object, source: str) -> list[ArvoEvent]:
-    if isinstance(events, list | tuple) and all(isinstance(event, ArvoEvent) for event in events):
-        return list(events)
-    raise TypeError(f"{source!a} must return a list of ArvoEvent, not {type(events).__name__}")

@@ -41,7 +41,7 @@ class Turns:
         Raises:
             StaleClaim: meanwhile the state was moved on by another process.
         """
-        subject = delivery.event.subject
+        subject = delivery.subject
         place = self._places.setdefault(subject, _Place())
         place.interested += 1
         moves = place.moves
@@ -72,7 +72,7 @@ class Turns:
         if not delivery.has_turn:
             return
         delivery.has_turn = False
-        subject = delivery.event.subject
+        subject = delivery.subject
         place = self._places[subject]
         if moved_on:
             place.moves += 1

@@ -1,8 +1,9 @@
-"""Worker: claims deliveries, runs them, settles their results.
+"""Worker: claims deliveries, has them run, settles their results.
 
 One coroutine owns the claiming connection. Each turn of its loop is one call of ``work``: settle
-what has finished, claim as much as there are free slots. Results that arrive while a call is on its
-way gather for the next one, so batches grow with the load and nothing waits for a timer.
+what has finished, claim as much as there is room for. While a call is on its way, the slots of the
+stations work through what the calls before it brought; what they finish gathers for the next one.
+So batches grow with the load. Under none, a result is sent at once.
 """
 
 from __future__ import annotations
@@ -11,60 +12,45 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import socket
 import time
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from arvo_plpg._async.broker import Broker
 from arvo_plpg._async.memory import Memory
-from arvo_plpg.errors import AlreadyRegistered, ArvoError, DeadlineExceeded
-from arvo_plpg.event import ArvoEvent
-from arvo_plpg.machine_memory import StateRecord
+from arvo_plpg.errors import AlreadyRegistered, ArvoError
 from arvo_plpg.options import HandlerOptions
 from arvo_plpg.runtime.backoff import Backoff
+from arvo_plpg.runtime.claim import claimed_delivery, idle_of, plan
 from arvo_plpg.runtime.connect import connection_parameters, is_lost
-from arvo_plpg.runtime.delivery import Delivery
+from arvo_plpg.runtime.desk import Desk
 from arvo_plpg.runtime.ending import end
 from arvo_plpg.runtime.heartbeat import Heartbeat
-from arvo_plpg.runtime.line import Line
+from arvo_plpg.runtime.judge import POSTPONE_SECONDS, judge
+from arvo_plpg.runtime.loaders import read_quickly
+from arvo_plpg.runtime.rest import Rest
 from arvo_plpg.runtime.route import Route
-from arvo_plpg.runtime.turns import StaleClaim, Turns
+from arvo_plpg.runtime.station import LINGER_SECONDS, STALE_SECONDS, Station
 from arvo_plpg.runtime.wakeup import listen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from arvo_plpg.rows import Worked
+    from arvo_plpg.runtime.delivery import Delivery
+    from arvo_plpg.runtime.settlement import Settlement
+    from arvo_plpg.runtime.slot import Slot
 
 _MOST_AT_ONCE = 1000
-_POSTPONE_SECONDS = 2.0
 _LONGEST_POSTPONE_SECONDS = 30.0
 _SETTLE_SECONDS = 10.0
 _CANCEL_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Report:
-    """A result, and the delivery that it is about."""
-
-    delivery: Delivery
-    route: Route
-    result: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Postponed:
-    """A result that waits for a lock which somebody else holds for long."""
-
-    report: _Report
-    due: float
-    wait: float
+_LONGEST_REST_SECONDS = 3600.0
 
 
 class Worker:
@@ -95,13 +81,11 @@ class Worker:
         self._routes: dict[str, Route] = {}
         self._unregistered: list[Route] = []
         self._narrowed: set[str] = set()
-        self._lines: set[Line] = set()
-        self._reports: list[_Report] = []
-        self._sent: list[_Report] = []
-        self._postponed: list[_Postponed] = []
-        self._turns = Turns()
-        self._signal = asyncio.Event()
-        self._stopping = False
+        self._stations: dict[str, Station] = {}
+        self._known: dict[str, Station] = {}
+        self._desk: Desk | None = None
+        self._rest = Rest()
+        self._looked_at = 0.0
         self._loop_task: asyncio.Task[None] | None = None
 
     @property
@@ -129,14 +113,17 @@ class Worker:
         self._routes[route.queue] = route
         if route.concrete and not registered:
             self._unregistered.append(route)
-        self._signal.set()
+        if self._desk is not None:
+            self._stations[route.queue] = Station(route, self._desk)
+            self._known.clear()
+        self._rest.end()
 
     async def start(self) -> None:
         """Begin to work."""
-        self._stopping = False
-        self._signal = asyncio.Event()
-        self._turns = Turns()
-        self._loop_task = asyncio.create_task(self._work(), name="arvo-worker")
+        self._desk = desk = Desk(self._nudge, self._warn)
+        self._stations = {queue: Station(route, desk) for queue, route in self._routes.items()}
+        self._known.clear()
+        self._loop_task = asyncio.create_task(self._work(desk), name="arvo-worker")
 
     async def stop(self, grace: float = 30.0) -> None:
         """Claim nothing more, let what runs finish, settle it, and end.
@@ -145,37 +132,44 @@ class Worker:
         and its attempt is not charged. If the database does not answer, what could not be settled
         within further ten seconds is left to the expiry of its lease. Can be started again.
         """
-        loop_task = self._loop_task
-        if loop_task is None:
+        loop_task, desk = self._loop_task, self._desk
+        if loop_task is None or desk is None:
             return
-        self._stopping = True
-        self._signal.set()
+        desk.stopping = True
+        for station in self._stations.values():
+            station.release(inf)
+        self._rest.end()
         try:
-            await self._drain(grace)
+            await self._drain(desk, grace)
             await asyncio.wait([loop_task], timeout=_SETTLE_SECONDS)
         finally:
             self._loop_task = None
             await end(loop_task)
-            for line in list(self._lines):
-                self._abandon(line, None)
-            if unsettled := len(self._reports) + len(self._sent) + len(self._postponed):
+            for station in self._stations.values():
+                for slot in list(station.slots):
+                    station.abandon(slot, release=False)
+            desk.watch.stop()
+            if unsettled := len(desk.settlement):
                 self.logger.error(
                     "stopped without settling %d results; their leases will lapse", unsettled
                 )
-            self._reports, self._sent, self._postponed = [], [], []
+            self._desk, self._stations = None, {}
 
-    async def _drain(self, grace: float) -> None:
+    async def _drain(self, desk: Desk, grace: float) -> None:
         deadline = time.monotonic() + grace
-        while self._lines and (left := deadline - time.monotonic()) > 0:
-            await asyncio.wait([line.task for line in self._lines if line.task], timeout=left)
-        late = list(self._lines)
-        for line in late:
-            self._abandon(line, line.running.released())
-        if late:
-            await asyncio.wait([line.task for line in late if line.task], timeout=_CANCEL_SECONDS)
-        self._signal.set()
+        while (slots := self._slots()) and (left := deadline - time.monotonic()) > 0:
+            await asyncio.wait([slot.task for slot in slots], timeout=left)
+        for station in self._stations.values():
+            for slot in list(station.slots):
+                station.abandon(slot, release=True)
+        if desk.leaving:
+            await asyncio.wait(desk.leaving, timeout=_CANCEL_SECONDS)
+        self._rest.end()
 
-    async def _work(self) -> None:
+    def _slots(self) -> list[Slot]:
+        return [slot for station in self._stations.values() for slot in station.slots]
+
+    async def _work(self, desk: Desk) -> None:
         loop = asyncio.get_running_loop()
         wakeup = asyncio.create_task(listen(self._dsn, self._schema, self._woken, self._warn))
 
@@ -187,73 +181,75 @@ class Worker:
             self._dsn,
             self._schema,
             self._lease,
-            leases=self._held,
+            leases=desk.settlement.leases.copy,  # in its thread: one step of the interpreter
             lost=lost,
             warn=self._warn,
         )
         heartbeat.start()
         backoff = Backoff()
         try:
-            while not self._finished():
+            while not self._finished(desk):
                 try:
                     async with await self._connect() as connection:
-                        await self._serve(connection, backoff)
+                        await self._serve(desk, connection, backoff)
                 except Exception as error:  # noqa: BLE001 - nothing may end the loop but stop()
-                    self._report_trouble(error)
-                    await asyncio.sleep(min(backoff.next(), 0.5 if self._stopping else 60))
+                    self._report_trouble(error, len(desk.settlement))
+                    await asyncio.sleep(min(backoff.next(), 0.5 if desk.stopping else 60))
         finally:
             await end(wakeup)
             await asyncio.to_thread(heartbeat.stop)
 
-    def _report_trouble(self, error: Exception) -> None:
+    def _report_trouble(self, error: Exception, kept: int) -> None:
         if is_lost(error):
-            kept = len(self._reports) + len(self._sent) + len(self._postponed)
             self.logger.warning("connection lost (%s); %d results are kept", _kind(error), kept)
         else:
             self.logger.error("a call of the database failed", exc_info=error)
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(
+        connection = await psycopg.AsyncConnection.connect(
             self._dsn,
             autocommit=True,
             **connection_parameters(self._dsn, f"{self._schema}-worker"),
         )
+        read_quickly(connection)
+        return connection
 
-    async def _serve(self, connection: psycopg.AsyncConnection[Any], backoff: Backoff) -> None:
+    async def _serve(
+        self, desk: Desk, connection: psycopg.AsyncConnection[Any], backoff: Backoff
+    ) -> None:
         broker = Broker(connection, schema=self._schema)
-        # Whether these were committed is not known. Sent again, one that was is "already".
-        self._reports = self._sent + self._reports
-        self._sent = []
-        while not self._finished():
+        settlement = desk.settlement
+        settlement.resend()
+        while not self._finished(desk):
             await self._register(broker)
-            await self._clean_up(connection, await self._settle_postponed(broker))
-            self._signal.clear()
-            queues, limits = self._wanted()
-            if not self._reports and not queues:
-                await self._rest(None)
+            await self._clean_up(connection, await self._settle_postponed(desk, broker))
+            now = time.monotonic()
+            if (due := self._due(desk, now)) > now:
+                await self._rest.wait(due)
                 continue
-            self._sent, self._reports = self._reports[:_MOST_AT_ONCE], self._reports[_MOST_AT_ONCE:]
+            reports = settlement.send(_MOST_AT_ONCE)
+            asked = self._wanted(desk, now)
             try:
                 answers = await broker.work(
-                    [report.result for report in self._sent],
-                    queues or None,
-                    min(sum(limits), _MOST_AT_ONCE),
+                    [report.item() for report in reports],
+                    [station.route.queue for station in asked] or None,
+                    min(sum(asked.values()), _MOST_AT_ONCE),
                     self.name,
-                    limits=limits or None,
+                    limits=list(asked.values()) or None,
                     lease=timedelta(seconds=self._lease),
                 )
             except (ArvoError, psycopg.Error) as error:
-                if is_lost(error) or not self._sent:
+                if is_lost(error) or not reports:
                     raise
-                answers = await self._one_by_one(broker, _POSTPONE_SECONDS)
+                answers = await self._one_by_one(desk, broker, POSTPONE_SECONDS)
             backoff.reset()
-            reports, self._sent = self._sent, []
-            again = any("events" in report.result for report in reports)
-            over = self._judge(reports, answers)
-            claimed, wait = self._take(answers)
+            reports = settlement.answered()
+            over = judge(desk, reports, answers, self.logger)
+            self._looked_at = time.monotonic()
+            got = self._take(desk, answers)
+            again = any(report.emits for report in reports)
+            plan(asked, got, idle_of(answers), self._looked_at, again=again)
             await self._clean_up(connection, over)
-            if not (claimed or again or self._reports):
-                await self._rest(wait)
 
     async def _clean_up(
         self, connection: psycopg.AsyncConnection[Any], subjects: Sequence[str]
@@ -261,54 +257,54 @@ class Worker:
         for subject in subjects:
             await Memory(connection, schema=self._schema).cleanup_state(subject)
 
-    async def _settle_postponed(self, broker: Broker) -> list[str]:
+    async def _settle_postponed(self, desk: Desk, broker: Broker) -> list[str]:
         """Try again what waited for a lock; one at a time, so that the others are not held up."""
-        now = time.monotonic()
-        first = next((item for item in self._postponed if item.due <= now), None)
+        first = desk.settlement.due(time.monotonic())
         if first is None:
             return []
-        self._postponed.remove(first)
-        self._sent = [first.report]
-        answers = await self._one_by_one(broker, first.wait)
-        reports, self._sent = self._sent, []
-        return self._judge(reports, answers)
+        answers = await self._one_by_one(desk, broker, first.wait)
+        return judge(desk, desk.settlement.answered(), answers, self.logger)
 
-    async def _one_by_one(self, broker: Broker, wait: float) -> list[Worked]:
+    async def _one_by_one(self, desk: Desk, broker: Broker, wait: float) -> list[Worked]:
         """Settle each result by itself: the call with all of them was refused as a whole.
 
         A result that needs a lock which somebody holds for long is put off for ``wait`` seconds,
         and twice as long the next time.
         """
         answers: list[Worked] = []
-        for report in list(self._sent):
+        settlement = desk.settlement
+        for report in list(settlement.sent):
             try:
-                answers += await broker.work([report.result])
+                answers += await broker.work([report.item()])
             except (ArvoError, psycopg.Error) as error:
                 if is_lost(error):
                     raise
-                self._sent.remove(report)
+                settlement.sent.remove(report)
+                first = report.deliveries[0]
                 if isinstance(error, psycopg.errors.LockNotAvailable):
                     self.logger.warning(
                         "event %a in %a: somebody holds a lock that its settlement needs; "
                         "trying again in %.0f s",
-                        report.delivery.event.id,
-                        report.delivery.queue,
+                        first.event_id,
+                        first.queue,
                         wait,
                     )
                     longer = min(wait * 2, _LONGEST_POSTPONE_SECONDS)
-                    self._postponed.append(_Postponed(report, time.monotonic() + wait, longer))
+                    settlement.postpone(report, wait, longer)
                     continue
                 self.logger.error(  # noqa: TRY400 - what the database says is enough
                     "event %a in %a, attempt %d: its result cannot be settled: %a",
-                    report.delivery.event.id,
-                    report.delivery.queue,
-                    report.delivery.attempt,
+                    first.event_id,
+                    first.queue,
+                    first.attempt,
                     str(error)[:500],
                 )
-                self._turns.give(report.delivery)
-                if report.result["outcome"] == "completed":
-                    result = report.delivery.failed(error)
-                    self._reports.append(_Report(report.delivery, report.route, result))
+                for delivery in report.deliveries:
+                    desk.turns.give(delivery)
+                    if report.completed:
+                        settlement.add(report.route, delivery, delivery.failed(error))
+                    else:
+                        settlement.let_go(delivery.lease)
         return answers
 
     async def _register(self, broker: Broker) -> None:
@@ -326,245 +322,125 @@ class Worker:
                     "queue %a cannot be registered, it is not worked on: %s", route.queue, error
                 )
                 self._routes.pop(route.queue, None)
+                self._stations.pop(route.queue, None)
+                self._known.clear()
             else:
                 if queue.change != "unchanged":
                     self.logger.info("queue %a: %s", queue.queue, queue.change)
             self._unregistered.pop(0)
 
-    def _wanted(self) -> tuple[list[str], list[int]]:
-        """Name the queues with free slots, and how many each has."""
-        if self._stopping:
-            return [], []
-        busy: dict[str, int] = {}
-        for line in self._lines:
-            busy[line.route.queue] = busy.get(line.route.queue, 0) + 1
-        free = {
-            queue: route.options.worker.concurrency - busy.get(queue, 0)
-            for queue, route in self._routes.items()
-        }
-        open_ = {queue: slots for queue, slots in free.items() if slots > 0}
-        return list(open_), list(open_.values())
+    def _due(self, desk: Desk, now: float) -> float:
+        """When the next call is due; what has waited too long to be run is given back first."""
+        settlement, stopping = desk.settlement, desk.stopping
+        due = inf
+        for station in self._stations.values():
+            station.begin()
+            station.release(now - STALE_SECONDS)
+            if not stopping:
+                due = min(due, station.due(self._looked_at), station.stale_at())
+        if settlement.waiting:
+            due = now if settlement.urgent or stopping else min(due, self._gathered(settlement))
+        return min(
+            [
+                now + _LONGEST_REST_SECONDS,
+                due,
+                *(item.due for item in settlement.postponed),
+            ]
+        )
 
-    async def _rest(self, wait: timedelta | None) -> None:
-        """Sleep until something happens, something is due, or it is time to poll."""
-        polls = [route.options.worker.polling_interval_seconds for route in self._routes.values()]
-        longest = min(polls, default=2.0) * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
-        if wait is not None:
-            longest = min(longest, max(wait.total_seconds(), 0.005))
-        for item in self._postponed:
-            longest = min(longest, max(item.due - time.monotonic(), 0.005))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(longest):
-                await self._signal.wait()
+    def _wanted(self, desk: Desk, now: float) -> dict[Station, int]:
+        """Name the stations with room, and how much each has."""
+        if desk.stopping:
+            return {}
+        rooms = {}
+        for station in self._stations.values():
+            station.woken = False
+            if (room := station.room(now)) > 0:
+                rooms[station] = min(room, _MOST_AT_ONCE)
+        return rooms
 
-    def _judge(self, reports: Sequence[_Report], answers: Sequence[Worked]) -> list[str]:
-        """Take note of what became of the results; name the workflows whose state may go."""
-        verdicts = {
-            (answer.lease, answer.delivery): answer
-            for answer in answers
-            if answer.kind == "settled"
-        }
-        over = []
-        for report in reports:
-            verdict = verdicts.get((report.delivery.lease, report.delivery.number))
-            self._settled(report, verdict)
-            if verdict is None and report.delivery.finished and report.route.options.enable_cleanup:
-                over.append(report.delivery.event.subject)
-        return over
-
-    def _take(self, answers: Sequence[Worked]) -> tuple[int, timedelta | None]:
-        """Begin what was claimed; say how much, and how long to wait if it was nothing."""
-        claimed = 0
-        wait = None
-        runs: dict[tuple[int | None, int], Line] = {}
+    def _take(self, desk: Desk, answers: Sequence[Worked]) -> dict[Station, int]:
+        """Begin what was claimed; say how much that is."""
+        now = time.monotonic()
+        got: dict[Station, int] = {}
+        last: dict[tuple[int, int], Delivery] = {}
         for answer in answers:
-            if answer.kind == "claimed":
-                self._line_up(answer, runs)
-                claimed += 1
-            elif answer.kind == "idle":
-                wait = answer.wait
-        return claimed, wait
+            if answer.kind != "claimed":
+                continue
+            delivery = claimed_delivery(answer, now)
+            station = self._station_of(delivery.queue)
+            desk.settlement.hold(delivery.lease)
+            if station is None or desk.stopping:
+                route = Route(delivery.queue, _run_nothing, HandlerOptions())
+                desk.settlement.add(route, delivery, delivery.released())
+                continue
+            before = None
+            if delivery.key is not None:
+                before = last.get((delivery.key, delivery.lease))
+                last[delivery.key, delivery.lease] = delivery
+            station.arrive(delivery, before)
+            got[station] = got.get(station, 0) + 1
+        for station in got:
+            station.begin()
+        return got
 
-    def _settled(self, report: _Report, verdict: Worked | None) -> None:
-        delivery, route = report.delivery, report.route
-        if verdict is None:
-            completed = report.result["outcome"] == "completed"
-            forget = delivery.finished and route.options.enable_cleanup
-            self._turns.give(delivery, delivery.written if completed else None, moved_on=forget)
-            outcome, code, detail = "completed", None, None
-        else:
-            moved_on = verdict.outcome in {"conflict", "already"} or verdict.code == "RV301"
-            self._turns.give(delivery, moved_on=moved_on)
-            outcome, code, detail = verdict.outcome or "", verdict.code, verdict.detail
-        facts = (delivery.event.id, delivery.queue, delivery.attempt, outcome)
-        if code in {"RV001", "RV006"} and report.result["outcome"] == "completed":
-            # The handler emitted what the database cannot take: that is a failure of the handler.
-            self.logger.error("event %a in %a, attempt %d: %s: %a", *facts, detail)
-            error = ValueError(detail)
-            self._reports.append(_Report(delivery, route, delivery.failed(error)))
-        elif code == "RV303":
-            # What comes before it waits for a lock: this one is to follow it.
-            due = time.monotonic() + _POSTPONE_SECONDS
-            self._postponed.append(_Postponed(report, due, _POSTPONE_SECONDS))
-        elif code is not None:
-            self.logger.warning("event %a in %a, attempt %d: %s: %a", *facts, detail)
-        elif outcome == "dead":
-            self.logger.error("event %a in %a, attempt %d: %s", *facts)
-        else:
-            self.logger.info("event %a in %a, attempt %d: %s", *facts)
+    def _station_of(self, queue: str) -> Station | None:
+        """Give the station of a queue; register the queue, if it is one of many with options."""
+        station = self._known.get(queue)
+        if station is None:
+            station = self._stations.get(queue) or next(
+                (one for one in self._stations.values() if one.route.matches(queue)), None
+            )
+            if station is None:
+                return None
+            self._known[queue] = station
+            narrowed = station.route.narrowed(queue)
+            if queue not in self._narrowed and narrowed is not None:
+                self._narrowed.add(queue)
+                self._unregistered.append(narrowed)
+        return station
 
-    def _line_up(self, claimed: Worked, runs: dict[tuple[int | None, int], Line]) -> None:
-        """Run a claimed delivery, after those of its key that came before it in this answer."""
-        lease, number, queue = claimed.lease, claimed.delivery, claimed.queue
-        if lease is None or number is None or queue is None:
-            raise TypeError("a claimed row lacks lease, delivery or queue")
-        route = self._routes.get(queue) or next(
-            (route for route in self._routes.values() if route.matches(queue)), None
-        )
-        flat = claimed.event or {}
-        delivery = Delivery(
-            lease=lease,
-            number=number,
-            queue=queue,
-            attempt=claimed.attempt or 1,
-            event=_labelled(flat),
-            cause=claimed.cause,
-            expire_in=claimed.expire_in.total_seconds() if claimed.expire_in else 900.0,
-            state=(
-                StateRecord(claimed.state, version=claimed.state_version or 0)
-                if claimed.state is not None
-                else None
-            ),
-        )
-        if route is None or self._stopping:
-            nobody = Route(queue, _run_nothing, HandlerOptions())
-            self._reports.append(_Report(delivery, route or nobody, delivery.released()))
+    def _nudge(self, station: Station) -> None:
+        """Let the loop look whether a call is due: something has ended in a station."""
+        if (desk := self._desk) is None or self._rest.until < 0:
             return
-        if queue not in self._narrowed and (narrowed := route.narrowed(queue)) is not None:
-            self._narrowed.add(queue)
-            self._unregistered.append(narrowed)
-        line = runs.get((claimed.key, lease)) if claimed.key is not None else None
-        if line is None:
-            line = Line(route, claimed.key)
-            if claimed.key is not None:
-                runs[claimed.key, lease] = line
-            self._lines.add(line)
-            line.task = asyncio.create_task(self._work_through(line))
-        line.deliveries.append((delivery, flat))
+        settlement = desk.settlement
+        due = station.due(self._looked_at)
+        if settlement.waiting:
+            due = 0.0 if settlement.urgent else min(due, self._gathered(settlement))
+        if due < self._rest.until or desk.stopping:
+            self._rest.end()
 
-    async def _work_through(self, line: Line) -> None:
-        more = True
-        while more:
-            delivery, flat = line.deliveries[0]
-            result = await self._run(line, delivery, flat)
-            if line not in self._lines:
-                return
-            more = line.pass_on(completed=result["outcome"] == "completed")
-            if not more:
-                self._lines.remove(line)
-            self._reports.append(_Report(delivery, line.route, result))
-            self._signal.set()
-
-    async def _run(self, line: Line, delivery: Delivery, flat: dict[str, Any]) -> dict[str, Any]:
-        try:
-            delivery.event = ArvoEvent.from_trusted_dict(flat)
-            if line.route.stateful and line.key is None:
-                await self._turns.take(delivery)
-            delivery.begin()
-            return await _in_time(line.route, delivery)
-        except StaleClaim:
-            return delivery.released()
-        except asyncio.CancelledError as error:
-            # Cancelled from here or with the whole loop; or else the handler raised it itself.
-            task = asyncio.current_task()
-            if line not in self._lines or (task and task.cancelling()):
-                raise
-            return self._failed(delivery, error)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is a failed attempt
-            return self._failed(delivery, error)
-
-    def _failed(self, delivery: Delivery, error: BaseException) -> dict[str, Any]:
-        self.logger.warning(
-            "event %a in %a, attempt %d failed: %s: %a",
-            delivery.event.id,
-            delivery.queue,
-            delivery.attempt,
-            type(error).__name__,
-            str(error)[:500],
-        )
-        return delivery.failed(error)
-
-    def _abandon(self, line: Line, result: dict[str, Any] | None) -> None:
-        """Cancel a handler; its own result does not count any more.
-
-        A result for it, if there is one, has the database take back the rest of its line, too.
-        """
-        if line not in self._lines:
-            return
-        self._lines.remove(line)
-        if line.task is not None:
-            line.task.cancel()
-        if result is not None:
-            self._reports.append(_Report(line.running, line.route, result))
-        else:
-            self._turns.give(line.running, moved_on=True)
-        self._signal.set()
-
-    def _held(self) -> set[int]:
-        """Name the leases to keep. Called by the heartbeat's thread."""
-        running = [line.lease for line in self._lines.copy()]
-        postponed = [item.report for item in list(self._postponed)]
-        unsettled = self._sent + self._reports + postponed
-        return {*running, *(report.delivery.lease for report in unsettled)}
+    def _gathered(self, settlement: Settlement) -> float:
+        return settlement.since + LINGER_SECONDS
 
     def _lost(self, token: int, held: Collection[int]) -> None:
         """Cancel what runs under a lease without being held any more."""
-        for line in list(self._lines):
-            if line.lease == token and line.running.number not in held:
+        for station in self._stations.values():
+            for delivery in station.lose(token, held):
                 self.logger.warning(
                     "event %a in %a: its lease is lost; the handler is cancelled",
-                    line.running.event.id,
-                    line.running.queue,
+                    delivery.event_id,
+                    delivery.queue,
                 )
-                self._abandon(line, None)
+        self._rest.end()
 
     def _woken(self, queue: str) -> None:
-        if not queue or any(route.matches(queue) for route in self._routes.values()):
-            self._signal.set()
+        for station in self._stations.values():
+            if not queue or station.route.matches(queue):
+                station.woken = True
+                station.claim_at = 0.0
+                self._rest.end()
 
     def _warn(self, message: str, *facts: object) -> None:
         self.logger.warning(message, *facts)
 
-    def _finished(self) -> bool:
-        unsettled = self._reports or self._sent or self._postponed
-        return self._stopping and not self._lines and not unsettled
-
-
-async def _in_time(route: Route, delivery: Delivery) -> dict[str, Any]:
-    try:
-        async with asyncio.timeout(delivery.expire_in) as deadline:
-            return await route.run(delivery)
-    except TimeoutError as error:
-        if not deadline.expired():
-            raise
-        raise DeadlineExceeded(
-            "the handler ran too long and was cancelled",
-            detail=f"it may run {delivery.expire_in:g} seconds in queue {delivery.queue!a}",
-            hint="Raise expire_in_seconds, or do less in one step.",
-            field="expire_in_seconds",
-        ) from error
+    def _finished(self, desk: Desk) -> bool:
+        return desk.stopping and not self._slots() and not len(desk.settlement)
 
 
 async def _run_nothing(delivery: Delivery) -> dict[str, Any]:
     return delivery.released()
-
-
-def _labelled(flat: dict[str, Any]) -> ArvoEvent:
-    """Give enough of an event to report about it, whatever is wrong with it."""
-    return ArvoEvent.from_trusted_dict(
-        {key: str(flat.get(key, "")) for key in ("id", "source", "type", "subject", "time")}
-        | {"data": {}}
-    )
 
 
 def _kind(error: BaseException) -> str:

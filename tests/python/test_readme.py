@@ -9,11 +9,14 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from arvo_plpg.sync import Broker
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUEUES = (ROOT / "docs" / "queues.md").read_text(encoding="utf-8")
+WORKERS = (ROOT / "docs" / "workers.md").read_text(encoding="utf-8")
 
 
 def outcome(code, folder, **environment):
@@ -64,8 +67,28 @@ with embedded.start() as server:
 def test_its_programs_satisfy_a_strict_type_checker(tmp_path):
     (first,) = re.findall(r"<!-- quickstart.*?-->\n```python\n(.*?)```", README, re.DOTALL)
     (second,) = re.findall(r"<!-- workflow.*?-->\n```python\n(.*?)```", README, re.DOTALL)
+    satisfies_a_strict_type_checker(first + second, tmp_path)
+
+
+def test_the_page_about_workers_has_a_typed_program_that_prints_what_it_says(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", WORKERS, re.DOTALL)
+    satisfies_a_strict_type_checker(code, tmp_path)
+    says = re.findall(r"^ *print\(.*\)  # (.*)$", code, re.MULTILINE)
+    assert len(says) == 2
+    assert outcome(code, tmp_path) == (0, "".join(f"{line}\n" for line in says), "")
+
+
+def test_a_handler_of_batches_that_answers_something_else_is_a_type_error(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", WORKERS, re.DOTALL)
+    wrong = code.replace("Sequence[Sequence[arvo.ArvoEvent] | Exception]:", "int:", 1)
+    assert wrong != code
+    with pytest.raises(AssertionError, match="incompatible type"):
+        satisfies_a_strict_type_checker(wrong, tmp_path)
+
+
+def satisfies_a_strict_type_checker(code, tmp_path):
     program = tmp_path / "program.py"
-    program.write_text(first + second, encoding="utf-8")
+    program.write_text(code, encoding="utf-8")
     checked = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", program],
         cwd=tmp_path,

@@ -23,7 +23,13 @@ AS $settle$
 --   after             failed, snoozed: seconds until the next attempt
 --   run_time          microseconds that the handler ran
 --
--- Each item gets its own verdict; a refused one changes nothing and spoils no other:
+-- An item may also name several deliveries of its lease, all completed, without events or state:
+--
+--   deliveries        array of those deliveries; it stands for as many items in that order
+--   run_times         array with a run_time for each, or null; may be left out
+--
+-- Each delivery gets its own verdict, with the place of its item; a refused one changes nothing and
+-- spoils no other. What is plainly completed costs next to nothing (arvo.close_plain):
 --
 --   RV001  an emitted event is not valid           RV006  the item is malformed
 --   RV101  the state had moved on: the delivery goes back at once, uncharged
@@ -35,16 +41,17 @@ AS $settle$
 -- retries, dead letters and the journal are written together.
 --
 --   Reads    arvo.lease and arvo.closure by token, arvo.lane, arvo.queue, arvo.clock, arvo.slot
---   Writes   arvo.state, arvo.lineage, arvo.closure, arvo.dead; as arvo.give_back, arvo.pass_turns,
---            arvo.leave_places, arvo.append_one and arvo.append
+--   Writes   arvo.state, arvo.lineage, arvo.closure, arvo.dead; as arvo.close_plain, arvo.give_back,
+--            arvo.pass_turns, arvo.leave_places, arvo.append_one and arvo.append
 --   Locks    the leases, in order of their tokens; then arvo.state rows, in order of subject; as
 --            arvo.place; then the home lanes of gated queues, in order; then as arvo.give_back and
 --            arvo.append
 --   Raises   RV005  the transaction is not READ COMMITTED
---            RV006  p_results is not an array, or has more than 10000 items
+--            RV006  p_results is not an array, or names more than 10000 deliveries
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
+    v_parted arvo.parted;
     v_items arvo.result[];
     v_events jsonb[];
     v_at integer;
@@ -62,37 +69,17 @@ DECLARE
 BEGIN
     PERFORM arvo.require_read_committed('settle');
     PERFORM arvo.require_home();
-    IF p_results IS NULL OR jsonb_typeof(p_results) <> 'array' THEN
-        RAISE EXCEPTION 'argument is not valid'
-        USING ERRCODE = 'RV006',
-              COLUMN = 'results',
-              DETAIL = format('results is of type %s.', coalesce(jsonb_typeof(p_results), 'null')),
-              HINT = 'Give a JSON array of results.';
+    v_parted := arvo.close_plain(p_results);
+    IF v_parted.rest <> '[]' THEN
+        SELECT array_agg(item ORDER BY item.ordinal) INTO v_items
+        FROM arvo.read_results(v_parted.rest) AS item;
     END IF;
-
-    IF jsonb_array_length(p_results) > 10000 THEN
-        RAISE EXCEPTION 'argument is not valid'
-        USING ERRCODE = 'RV006',
-              COLUMN = 'results',
-              DETAIL = format('results has %s items.', jsonb_array_length(p_results)),
-              HINT = 'Settle at most 10000 results in one call.';
-    END IF;
-
-    SELECT array_agg(item ORDER BY item.ordinal) INTO v_items
-    FROM arvo.read_results(p_results) AS item;
     IF v_items IS NULL THEN
+        RETURN QUERY SELECT verdict.* FROM arvo.verdicts(v_parted, v_items) AS verdict;
         RETURN;
     END IF;
 
-    PERFORM pg_advisory_xact_lock(arvo.lease_key(named.lease))
-    FROM (
-        SELECT DISTINCT item.lease
-        FROM unnest(v_items) AS item
-        WHERE item.lease IS NOT NULL
-        ORDER BY item.lease
-    ) AS named;
-
-    -- A statement of its own: it must see what the last holder of these locks committed.
+    -- A statement of its own: it must see what the last holder of the leases' locks committed.
     v_items := arvo.judge_results(v_items);
 
     -- Most results are plain: what none of them asks for is left out.
@@ -255,18 +242,7 @@ BEGIN
         END IF;
     END IF;
 
-    RETURN QUERY
-    SELECT
-        item.ordinal,
-        item.lease,
-        item.delivery,
-        coalesce(item.verdict, '') NOT IN ('refused', 'conflict') AND item.code IS NULL,
-        coalesce(item.verdict, 'completed'),
-        item.code,
-        item.detail,
-        item.state_version
-    FROM unnest(v_items) AS item
-    ORDER BY item.ordinal;
+    RETURN QUERY SELECT verdict.* FROM arvo.verdicts(v_parted, v_items) AS verdict;
 END;
 $settle$;
 

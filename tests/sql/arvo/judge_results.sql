@@ -7,8 +7,9 @@ SELECT plan(9);
 
 SELECT * FROM pg_temp.contract(
     'arvo.judge_results(arvo.result[])',
-    'arvo.result[]', 'sql', 'stable', false,
-    'nobody'
+    'arvo.result[]', 'plpgsql', 'stable', false,
+    'nobody',
+    ARRAY['search_path=pg_catalog, pg_temp', 'enable_hashjoin=on', 'enable_nestloop=off']
 );
 
 -- stories ---------------------------------------------------------------------------------------

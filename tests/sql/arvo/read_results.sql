@@ -7,7 +7,7 @@ SELECT plan(42);
 
 SELECT * FROM pg_temp.contract(
     'arvo.read_results(jsonb)',
-    'SETOF arvo.result', 'sql', 'immutable', false,
+    'SETOF arvo.result', 'plpgsql', 'immutable', false,
     'nobody'
 );
 

@@ -1,0 +1,39 @@
+"""Desk: what all slots of a worker share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from arvo_plpg.runtime.settlement import Settlement
+from arvo_plpg.runtime.turns import Turns
+from arvo_plpg.runtime.watch import Watch
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from arvo_plpg.runtime.station import Station
+
+
+@dataclass(slots=True)
+class Desk:
+    """Where slots hand in their results.
+
+    Attributes:
+        nudge: called with a station where something has ended or become free.
+        warn: called when a handler has failed, as a logger's ``warning``.
+        settlement: the results.
+        turns: who may write the state of a subject.
+        watch: over the deadlines.
+        stopping: whether nothing more is to begin.
+        leaving: tasks of handlers whose result does not count any more.
+    """
+
+    nudge: Callable[[Station], None]
+    warn: Callable[..., None]
+    settlement: Settlement = field(default_factory=Settlement)
+    turns: Turns = field(default_factory=Turns)
+    watch: Watch = field(default_factory=Watch)
+    stopping: bool = False
+    leaving: set[asyncio.Task[None]] = field(default_factory=set)

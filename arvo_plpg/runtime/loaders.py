@@ -1,0 +1,49 @@
+"""Loaders: how the worker's own connection reads what each row of an answer has."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from psycopg.adapt import Buffer, Loader
+from psycopg.types.datetime import IntervalLoader
+from pydantic_core import from_json
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from psycopg import AsyncConnection
+
+
+class _JsonbLoader(Loader):
+    """Reads ``jsonb`` as :func:`json.loads` does, three times as fast."""
+
+    def load(self, data: Buffer) -> Any:  # noqa: ANN401 - any JSON
+        text = bytes(data)
+        try:
+            return from_json(text)
+        except ValueError:  # deeper than it goes
+            return json.loads(text)
+
+
+_MOST_INTERVALS = 1000
+_intervals: dict[bytes, timedelta] = {}
+
+
+class _IntervalLoader(IntervalLoader):
+    """Reads each interval once: all deliveries of a queue have the same."""
+
+    def load(self, data: Buffer) -> timedelta:
+        text = bytes(data)
+        known = _intervals.get(text)
+        if known is None:
+            if len(_intervals) >= _MOST_INTERVALS:
+                _intervals.clear()
+            known = _intervals[text] = super().load(data)
+        return known
+
+
+def read_quickly(connection: AsyncConnection[Any]) -> None:
+    """Let a connection, which must be the package's own, read its answers this way."""
+    connection.adapters.register_loader("jsonb", _JsonbLoader)
+    connection.adapters.register_loader("interval", _IntervalLoader)

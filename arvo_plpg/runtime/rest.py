@@ -1,0 +1,39 @@
+"""Rest: where the worker's loop waits until its next call of the database is due."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from math import inf
+
+
+class Rest:
+    """One waiter at a time, who can be called earlier.
+
+    Attributes:
+        until: when the waiter will go on by itself; minus infinity while nobody waits.
+    """
+
+    __slots__ = ("_waiter", "until")
+
+    def __init__(self) -> None:
+        self._waiter: asyncio.Future[None] | None = None
+        self.until = -inf
+
+    async def wait(self, until: float) -> None:
+        """Wait until that time of :func:`time.monotonic`, or until :meth:`end`."""
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(max(until - time.monotonic(), 0.0), self.end)
+        self.until = until
+        try:
+            await self._waiter
+        finally:
+            self.until = -inf
+            self._waiter = None
+            timer.cancel()
+
+    def end(self) -> None:
+        """Let the waiter go on, if there is one."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
