@@ -1,14 +1,15 @@
-"""Command line: ``python -m bench run|draw|plans|peers``."""
+"""Command line: ``python -m bench run|draw|plans|profile|peers``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from bench import plans, report
+from bench import plans, profile, report
 from bench.environment import ROOT, NotInstallableError, install
-from bench.mode import MODES
+from bench.mode import MODES, Sizes
 from bench.peers import PEERS
 from bench.record import Recording
 from bench.run import run
@@ -20,7 +21,8 @@ RESULTS = ROOT / "bench" / "results"
 
 def main() -> int:
     """Do what the command line says."""
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
     if options.command == "run":
         return _run(options)
     if options.command == "draw":
@@ -37,11 +39,21 @@ def main() -> int:
         for line in plans.excess(found):
             print(f"not flat: {line}")
         return 0
+    if options.command == "profile":
+        calls = options.calls or list(profile.CALLS)
+        if unknown := set(calls) - set(profile.CALLS):
+            parser.error(f"not known: {', '.join(sorted(unknown))}")
+        with Server(autovacuum="off") as server:  # whose log would be counted
+            taken = profile.profile(server, calls, functions=options.functions, scale=options.scale)
+            print("\n".join(profile.table(list(taken))))
+        return 0
     return _peers()
 
 
 def _run(options: argparse.Namespace) -> int:
     mode = MODES[options.mode]
+    if options.sizes:
+        mode = replace(mode, flat=Sizes(*4 * [tuple(options.sizes)]))
     path = options.data or RESULTS / f"{mode.name}.json"
     recording = run(mode, options.only, options.peers, options.remark, path)
     if "arvo" in options.peers and not options.no_plans:
@@ -90,12 +102,22 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     command.add_argument("--remark", default="", help="a sentence for the top of the results")
     command.add_argument("--data", type=Path, help="where to record; bench/results/MODE.json")
+    command.add_argument(
+        "--sizes",
+        nargs="+",
+        type=int,
+        help="of the scenario flat: so many ready, deferred, busy keys and in history, each alone",
+    )
     command.add_argument("--no-plans", action="store_true", help="leave out the buffers")
     command.add_argument("--no-report", action="store_true", help="only record")
     command = commands.add_parser("draw", help="write RESULTS.md and charts from recorded data")
     command.add_argument("data", nargs="?", type=Path, help="the newest of bench/results")
     command = commands.add_parser("plans", help="buffers of each call of the contract")
     command.add_argument("--sizes", nargs="+", type=int, default=(0, 10_000))
+    command = commands.add_parser("profile", help="server CPU of each hot call and its functions")
+    command.add_argument("calls", nargs="*", metavar="CALL", help=f"of {', '.join(profile.CALLS)}")
+    command.add_argument("--functions", action="store_true", help="the time within each function")
+    command.add_argument("--scale", type=float, default=1.0, help="of the number of events")
     commands.add_parser("peers", help="install every peer and tell its version")
     return parser
 

@@ -23,6 +23,14 @@ _COLOURS = (
     "#4c5c2d",
 )
 _WIDTH = 760
+_LEFT = 210
+# The colours of a light page stand in the attributes; a dark one has its own.
+_STYLE = (
+    "<style>@media (prefers-color-scheme: dark) {"
+    " .back { fill: #0d1117 } text { fill: #e6edf3 } .unit { fill: #9aa4af }"
+    " .grid { stroke: #30363d } .peer { fill: #57606a } .ours { fill: #4c9be8 }"
+    " .spread { stroke: #e6edf3 } }</style>"
+)
 _FONT = "font-family='system-ui, sans-serif'"
 
 
@@ -47,7 +55,7 @@ class Line:
 
 def bars(title: str, unit: str, given: Sequence[Bar]) -> str:
     """Horizontal bars on a logarithmic axis if the values lie far apart, with their spreads."""
-    left, right, top, step = 190, 110, 46, 24
+    left, right, top, step = _LEFT, 90, 46, 24
     height = top + step * len(given) + 30
     most = max(bar.most for bar in given)
     least = min(bar.value for bar in given if bar.value > 0)
@@ -64,17 +72,18 @@ def bars(title: str, unit: str, given: Sequence[Bar]) -> str:
     parts = [_head(title + (" (logarithmic)" if logarithmic else ""), unit, height)]
     for number, bar in enumerate(given):
         y = top + number * step
-        colour = _COLOURS[0] if bar.ours else "#a9b4c0"
+        colour = f"class='ours' fill='{_COLOURS[0]}'" if bar.ours else "class='peer' fill='#a9b4c0'"
         end = place(bar.value)
         parts.append(_text(left - 8, y + 13, bar.label, anchor="end", bold=bar.ours))
         parts.append(
             f"<rect x='{left}' y='{y + 2}' width='{max(end - left, 1):.1f}' height='{step - 8}' "
-            f"fill='{colour}'/>"
+            f"{colour}/>"
         )
-        parts.append(
-            f"<line x1='{place(bar.least):.1f}' x2='{place(bar.most):.1f}' y1='{y + 10}' "
-            f"y2='{y + 10}' stroke='#222' stroke-width='1.5'/>"
-        )
+        if bar.most > bar.least:
+            parts.append(
+                f"<line class='spread' x1='{place(bar.least):.1f}' x2='{place(bar.most):.1f}' "
+                f"y1='{y + 10}' y2='{y + 10}' stroke='#222' stroke-width='1.5'/>"
+            )
         parts.append(_text(max(end, place(bar.most)) + 6, y + 13, _short(bar.value)))
     return "\n".join([*parts, "</svg>\n"])
 
@@ -84,7 +93,8 @@ def lines(title: str, unit: str, given: Sequence[Line]) -> str:
     left, right, top, plot = 64, 170, 46, 260
     height = top + plot + 40
     last = max(at for line in given for at, _ in line.points)
-    most = max(value for line in given for _, value in line.points) or 1.0
+    digits = 0 if last >= 8 else 1  # noqa: PLR2004  a quarter of less is no whole second
+    most = _round_up(max(value for line in given for _, value in line.points) or 1.0)
 
     def x(at: float) -> float:
         return left + at / last * (_WIDTH - left - right)
@@ -95,12 +105,15 @@ def lines(title: str, unit: str, given: Sequence[Line]) -> str:
     parts = [_head(title, unit, height)]
     for quarter in range(5):
         value = most * quarter / 4
+        level = f"{y(value):.1f}"
         parts.append(
-            f"<line x1='{left}' x2='{_WIDTH - right}' y1='{y(value):.1f}' y2='{y(value):.1f}' "
+            f"<line class='grid' x1='{left}' x2='{_WIDTH - right}' y1='{level}' y2='{level}' "
             "stroke='#e3e6ea'/>"
         )
         parts.append(_text(left - 6, y(value) + 4, _short(value), anchor="end"))
-        parts.append(_text(x(last * quarter / 4), top + plot + 18, f"{last * quarter / 4:.0f} s"))
+        parts.append(
+            _text(x(last * quarter / 4), top + plot + 18, f"{last * quarter / 4:.{digits}f} s")
+        )
     for number, line in enumerate(given):
         colour = _COLOURS[number % len(_COLOURS)]
         points = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in line.points)
@@ -118,9 +131,10 @@ def lines(title: str, unit: str, given: Sequence[Line]) -> str:
 def _head(title: str, unit: str, height: int) -> str:
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{_WIDTH}' height='{height}' "
-        f"viewBox='0 0 {_WIDTH} {height}'>\n<rect width='100%' height='100%' fill='white'/>\n"
+        f"viewBox='0 0 {_WIDTH} {height}'>\n{_STYLE}\n"
+        "<rect class='back' width='100%' height='100%' fill='white'/>\n"
         f"<text x='12' y='20' {_FONT} font-size='14' font-weight='600'>{escape(title)}</text>\n"
-        f"<text x='12' y='36' {_FONT} font-size='11' fill='#555'>{escape(unit)}</text>"
+        f"<text class='unit' x='12' y='36' {_FONT} font-size='11' fill='#555'>{escape(unit)}</text>"
     )
 
 
@@ -132,9 +146,17 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start", bold: bool = 
     )
 
 
+def _round_up(value: float) -> float:
+    """The next figure whose quarters are round."""
+    scale: float = 10 ** math.floor(math.log10(value))
+    return next(
+        step * scale for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * scale >= value
+    )
+
+
 def _short(value: float) -> str:
     if value >= 10_000:  # noqa: PLR2004
         return f"{value / 1000:,.0f} k"
     if value >= 100:  # noqa: PLR2004
         return f"{value:,.0f}"
-    return f"{value:,.1f}"
+    return f"{value:,.1f}" if value >= 2 else f"{value:,.2f}"  # noqa: PLR2004

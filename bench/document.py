@@ -10,16 +10,18 @@ from typing import Any
 
 Document = dict[str, Any]
 QUEUE = "com.bench.work"
+ORDERED = "com.bench.ordered"
 _FILLER = "The quick brown fox jumps over the lazy dog. " * 6
 
 
-def document(number: int, *, hop: int = 0, subject: str | None = None) -> Document:
+def document(number: int, *, hop: int = 0, subject: str | None = None, to: str = QUEUE) -> Document:
     """One event of a run.
 
     Args:
         number: which event, or which chain of events.
         hop: which event of the chain.
         subject: what it belongs to; by default each chain is a subject of its own.
+        to: the queue.
     """
     return {
         "id": f"bench-{number}-{hop}",
@@ -29,7 +31,7 @@ def document(number: int, *, hop: int = 0, subject: str | None = None) -> Docume
         "subject": subject or f"bench-subject-{number}",
         "datacontenttype": "application/cloudevents+json;charset=UTF-8;profile=arvo",
         "time": "2026-01-02T03:04:05.678+00:00",
-        "to": QUEUE,
+        "to": to,
         "data": {"number": number, "hop": hop, "filler": _FILLER},
     }
 
@@ -38,3 +40,21 @@ def following(given: Document) -> Document:
     """The next event of a chain."""
     data = given["data"]
     return document(data["number"], hop=data["hop"] + 1, subject=given["subject"])
+
+
+ORDERED_SHARE = 3
+ORDERED_KEYS = 1000
+
+
+def is_ordered(number: int) -> bool:
+    """Whether an event of the mix goes to the ordered queue: every third does."""
+    return number % ORDERED_SHARE == 0
+
+
+def mixed(given: Document) -> Document:
+    """The event as it is in the mix: those of the ordered queue have one of a thousand keys."""
+    number = given["data"]["number"]
+    if not is_ordered(number):
+        return given
+    key = number // ORDERED_SHARE % ORDERED_KEYS
+    return {**given, "to": ORDERED, "subject": f"bench-key-{key}"}

@@ -66,6 +66,14 @@ class Job:
             asyncio.get_running_loop().call_later(_SAY_SECONDS, self._say)
         return following(given) if hop + 1 < self._hops else None
 
+    def run_all(self, given: list[Document]) -> None:
+        """Handle many that are no chains and do not fail, as a handler of lists does."""
+        for one in given:
+            self.tally.add(one["data"]["number"], time.monotonic())
+        if not self._saying:
+            self._saying = True
+            asyncio.get_running_loop().call_later(_SAY_SECONDS, self._say)
+
     def _say(self) -> None:
         self._saying = False
         _print({"count": len(self.tally)})

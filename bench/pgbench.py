@@ -20,9 +20,23 @@ class PgbenchError(Exception):
 
 
 def transactions_per_second(
-    programs: Path, database: Database, script: str, *, clients: int, seconds: float
+    programs: Path,
+    database: Database,
+    script: str,
+    *,
+    clients: int,
+    seconds: float,
+    transactions: int | None = None,
 ) -> float:
     """Run a script over and over.
+
+    Args:
+        programs: where pgbench is.
+        database: to run it in.
+        script: of one transaction.
+        clients: who run it at the same time.
+        seconds: for how long, if nothing else ends it.
+        transactions: after how many each client is done.
 
     Raises:
         PgbenchError: a client was refused something.
@@ -31,7 +45,8 @@ def transactions_per_second(
         file.write(script)
         file.flush()
         words = [str(programs / "pgbench"), "-n", "-M", "prepared", "-f", file.name]
-        words += ["-c", str(clients), "-j", "2", "-T", str(max(1, round(seconds)))]
+        words += ["-c", str(clients), "-j", str(min(2, clients))]
+        words += ["-t", str(transactions)] if transactions else ["-T", str(max(1, round(seconds)))]
         done = subprocess.run(
             [*words, database.dsn], capture_output=True, text=True, check=False, timeout=600
         )

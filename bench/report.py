@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bench import targets
 from bench.chart import Bar, Line, bars, lines
 from bench.environment import ROOT
 from bench.mode import LEASE_SECONDS, MODES
@@ -12,6 +13,7 @@ from bench.plans import inner_table
 from bench.plans import table as plan_table
 from bench.record import Measurement, Recording, Spread
 from bench.scenarios import SCENARIOS
+from bench.scenarios.held import SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
 
 RESULTS = ROOT / "bench" / "RESULTS.md"
 CHARTS = ROOT / "bench" / "results"
-_HELD = {
-    "rate": ("Rate while a snapshot is held", "events per second"),
-    "p99": ("Latency p99 while a snapshot is held", "milliseconds"),
-    "cpu": ("The server's work while a snapshot is held", "CPU seconds per 10 k events"),
-    "dead": ("Dead rows while a snapshot is held", "rows, as the statistics know them"),
+_OVER_TIME = {
+    "rate": ("Rate over time under a held snapshot", "events per second"),
+    "p99": ("Latency p99 over time under a held snapshot", "milliseconds"),
+    "cpu": ("Server CPU over time under a held snapshot", "seconds per 10 k events"),
+    "claim": ("Buffers of one claim over time under a held snapshot", "pages"),
+    "dead": ("Dead rows over time under a held snapshot", "rows, as the statistics know them"),
+    "size": ("Size over time under a held snapshot", "MB of the database"),
 }
 
 
@@ -37,10 +41,11 @@ def write(recording: Recording, results: Path = RESULTS, charts: Path = CHARTS) 
     drawn = dict(_charts(recording))
     for name, picture in drawn.items():
         (charts / f"{name}.svg").write_text(picture)
-    results.write_text("\n".join([*_head(recording.about), *_sections(recording, set(drawn)), ""]))
+    results.write_text("\n".join([*_head(recording), *_sections(recording, set(drawn)), ""]))
 
 
-def _head(about: dict[str, Any]) -> Iterator[str]:
+def _head(recording: Recording) -> Iterator[str]:
+    about: dict[str, Any] = recording.about
     mode = MODES[about["mode"]]
     yield "# Results"
     yield ""
@@ -55,8 +60,9 @@ def _head(about: dict[str, Any]) -> Iterator[str]:
     yield ""
     if mode.seconds <= LEASE_SECONDS:
         yield (
-            f"Steady states last some {mode.seconds:g} s here, shorter than the lease of "
-            f"{LEASE_SECONDS:g} s: what expired leases cost is seen by `make bench-full` only."
+            f"Steady states marked *brief* last some {mode.seconds:g} s here, shorter than the "
+            f"lease of {LEASE_SECONDS:g} s: they are blind to the search for expired leases. "
+            "`Drain that outlasts a lease` is not, nor is what `make bench-full` measures."
         )
         yield ""
     yield "Machine: " + _listed(about["machine"]) + "."
@@ -67,6 +73,16 @@ def _head(about: dict[str, Any]) -> Iterator[str]:
         "Figures are medians of the rounds, which are interleaved (A B C, A B C), with the least "
         "and the most where there are several. Each cell has a fresh database on the same server."
     )
+    yield ""
+    yield "## Targets"
+    yield ""
+    yield (
+        "With the package's defaults and concurrency 10, unless the line says otherwise; made by "
+        "`bench/targets.py` from the figures below. The best peer is the best in any of its "
+        "configurations, the floors aside. For rates more is better, for times and costs less."
+    )
+    yield ""
+    yield from targets.table(recording)
     yield ""
     yield "## Who takes part"
     yield ""
@@ -86,10 +102,12 @@ def _sections(recording: Recording, drawn: set[str]) -> Iterator[str]:
         cells = list(recording.cells(scenario.name))
         if not cells:
             continue
+        mode = MODES[recording.about["mode"]]
+        brief = scenario.steady and scenario.length(mode) <= LEASE_SECONDS
         yield ""
         yield f"## {scenario.title}"
         yield ""
-        yield scenario.says
+        yield scenario.says + (" *Brief.*" if brief else "")
         yield ""
         for picture in sorted(drawn):
             if picture.split("-")[0] == scenario.name:
@@ -153,34 +171,59 @@ def _charts(recording: Recording) -> Iterator[tuple[str, str]]:
     for scenario in SCENARIOS.values():
         if not scenario.chart:
             continue
-        column = next(known for known in scenario.columns if known.name == scenario.chart)
-        by_case: dict[str, list[Bar]] = {}
-        for (peer, configuration, case), rounds in recording.cells(scenario.name):
-            spread = Spread.of(rounds, column.name)
-            if spread is not None:
-                bar = Bar(
-                    f"{peer} {configuration}",
-                    spread.middle,
-                    spread.least,
-                    spread.most,
-                    ours=peer == "arvo",
-                )
-                by_case.setdefault(case, []).append(bar)
-        for number, (case, given) in enumerate(by_case.items()):
+        unit = next(one.heading for one in scenario.columns if one.name == scenario.chart)
+        for number, (case, given) in enumerate(_bars(recording, scenario).items()):
             title = f"{scenario.title}: {case}" if case else scenario.title
-            yield f"{scenario.name}-{number}", bars(title, column.heading, given)
+            said = f"{unit}, with a line to {scenario.reach}" if scenario.reach else unit
+            yield f"{scenario.name}-{number}", bars(title, said, given)
     yield from _held_charts(recording)
+    memory = [
+        Line(f"{configuration}, {name}", points)
+        for (_, configuration, _), rounds in recording.cells("million")
+        for name, points in rounds[0].series.items()
+        if len(points) > 1
+    ]
+    if memory:
+        yield "million-memory", lines("Memory of four workers", "MB", memory)
+
+
+def _bars(recording: Recording, scenario: Scenario) -> dict[str, list[Bar]]:
+    """The bars of each chart of a scenario, by what the chart is of."""
+    charts: dict[str, list[Bar]] = {}
+    for (peer, configuration, case), rounds in recording.cells(scenario.name):
+        spread = Spread.of(rounds, scenario.chart)
+        if spread is None or spread.middle <= 0:
+            continue
+        reach = Spread.of(rounds, scenario.reach) if scenario.reach else None
+        bar = Bar(
+            f"{peer} {case}" if scenario.one_chart and case else f"{peer} {configuration}",
+            spread.middle,
+            spread.middle if reach else spread.least,
+            reach.middle if reach else spread.most,
+            ours=peer == "arvo",
+        )
+        charts.setdefault("" if scenario.one_chart else case, []).append(bar)
+    return charts
 
 
 def _held_charts(recording: Recording) -> Iterator[tuple[str, str]]:
-    for series, (title, unit) in _HELD.items():
-        given = [
-            Line(f"{peer} {configuration} {case}", rounds[0].series[series])
-            for (peer, configuration, case), rounds in recording.cells("held")
-            if len(rounds[0].series.get(series, [])) > 1
-        ]
-        if given:
-            yield f"held-{series}", lines(title, unit, given)
+    """Ours in each way of holding; then everybody under a held snapshot."""
+    cells = [(cell, rounds[0].series) for cell, rounds in recording.cells("held")]
+    own = [(case, series) for (peer, _, case), series in cells if peer == "arvo"]
+    everybody = [
+        (f"{peer} {configuration}", series)
+        for (peer, configuration, case), series in cells
+        if case == SNAPSHOT
+    ]
+    for series, (title, unit) in _OVER_TIME.items():
+        for mark, whose, chosen in (("ours", "ours", own), ("peers", "everybody", everybody)):
+            given = [
+                Line(label, known[series])
+                for label, known in chosen
+                if len(known.get(series, [])) > 1
+            ]
+            if len(given) > (mark == "peers"):
+                yield f"held-{mark}-{series}", lines(f"{title}: {whose}", unit, given)
 
 
 def _listed(facts: dict[str, str]) -> str:

@@ -21,7 +21,7 @@ from bench.server import Server
 from bench.session import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from bench.mode import Mode
@@ -66,29 +66,37 @@ def _measure(context: Context, scenario: Scenario, recording: Recording, began: 
     rounds = scenario.rounds(context.mode)
     for number in range(1, rounds + 1):
         for cell in cells:
-            one = _once(context, scenario, cell, number)
-            recording.measurements.append(one)
-            figures = one.fault or "  ".join(
-                f"{column.heading} {one.values[column.name]:,.{column.digits}f}"
-                for column in scenario.columns
-                if column.name in one.values
-            )
-            what = f"{cell.peer}/{cell.configuration} {cell.case}".strip()
-            _say(f"{time.monotonic() - began:6.0f} s  {number}/{rounds}  {what:<44} {figures}")
+            for one in _once(context, scenario, cell, number):
+                recording.measurements.append(one)
+                figures = one.fault or "  ".join(
+                    f"{column.heading} {one.values[column.name]:,.{column.digits}f}"
+                    for column in scenario.columns
+                    if column.name in one.values
+                )
+                what = f"{one.peer}/{one.configuration} {one.case}".strip()
+                _say(f"{time.monotonic() - began:6.0f} s  {number}/{rounds}  {what:<44} {figures}")
 
 
-def _once(context: Context, scenario: Scenario, cell: Cell, number: int) -> Measurement:
-    place = (scenario.name, cell.peer, cell.configuration, cell.case, number)
+def _once(context: Context, scenario: Scenario, cell: Cell, number: int) -> Iterator[Measurement]:
     try:
-        values, series = scenario.run(context, cell)
+        for found, values, series in scenario.measure(context, cell):
+            rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
+            brief = {
+                name: [(round(at, 2), float(f"{value:.5g}")) for at, value in points]
+                for name, points in series.items()
+            }
+            yield Measurement(
+                scenario.name,
+                found.peer,
+                found.configuration,
+                found.case,
+                number,
+                values=rounded,
+                series=brief,
+            )
     except (DriverError, PgbenchError, psycopg.Error) as error:
-        return Measurement(*place, fault=f"{error}")
-    rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
-    brief = {
-        name: [(round(at, 2), float(f"{value:.5g}")) for at, value in points]
-        for name, points in series.items()
-    }
-    return Measurement(*place, values=rounded, series=brief)
+        place = (scenario.name, cell.peer, cell.configuration, cell.case, number)
+        yield Measurement(*place, fault=f"{error}")
 
 
 def _about(
@@ -115,7 +123,7 @@ def _about(
         "versions": {name: environment.versions for name, environment in environments.items()},
         "absent": absent,
         "sizes": {
-            "steady state": f"{mode.seconds:g} s",
+            "a drain lasts": f"{mode.seconds:g} s",
             "rounds of drain": str(mode.rounds),
             "rounds of the others": str(mode.fewer_rounds),
         },

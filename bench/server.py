@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, LiteralString, Self
 
 import psycopg
 from psycopg import sql
 
 from arvo_plpg import embedded
-from bench.process import cpu_seconds
+from bench.process import cpu_seconds, thread_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -42,13 +42,16 @@ _SHOWN = (
 class Server:
     """A running server that holds nothing but databases of this benchmark.
 
+    Args:
+        more: settings beside ``SETTINGS``.
+
     Attributes:
         bin: where pgbench and psql are.
         settings: what was asked of it, and what matters of the rest.
     """
 
-    def __init__(self) -> None:
-        options = [f"{name}={value}" for name, value in SETTINGS.items()]
+    def __init__(self, **more: str) -> None:
+        options = [f"{name}={value}" for name, value in (SETTINGS | more).items()]
         self._server = embedded.start(durable=True, options=options)
         self.bin: Path = self._server.bin
         self._numbers = itertools.count(1)
@@ -76,20 +79,44 @@ class Server:
         return psycopg.connect(self._server.uri, autocommit=True)
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[Database]:
-        """A fresh database, dropped afterwards."""
-        name = f"bench_{next(self._numbers)}"
-        with self._connect() as connection:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
-            )
+    def database(self, template: str = "template0") -> Iterator[Database]:
+        """A fresh database, dropped afterwards.
+
+        Args:
+            template: another database of this server, which it is a copy of.
+        """
+        name = self._create(template)
         try:
             yield Database(self._server.uri_of(name), self._server.pid)
         finally:
-            with self._connect() as connection:
-                connection.execute(
-                    sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-                )
+            self._run("DROP DATABASE {} WITH (FORCE)", name)
+
+    def template(self, furnish: Callable[[Database], None]) -> str:
+        """Make a database that others can be copies of; it lives as long as the server.
+
+        Args:
+            furnish: fills it; whoever it leaves connected is thrown out.
+        """
+        name = self._create("template0")
+        furnish(Database(self._server.uri_of(name), self._server.pid))
+        self._run("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
+        with self._connect() as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
+                (name,),
+            )
+        return name
+
+    def _create(self, template: str) -> str:
+        name = f"bench_{next(self._numbers)}"
+        # Through the log, not by copying files: that asks for a checkpoint, after which the log
+        # would hold a whole page for each that is touched.
+        self._run("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log", name, template)
+        return name
+
+    def _run(self, statement: LiteralString, *names: str) -> None:
+        with self._connect() as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 class Database:
@@ -130,6 +157,21 @@ class Database:
     def cpu_seconds(self) -> float:
         """Processor time of all of the server's processes."""
         return cpu_seconds(self._pid)
+
+    def backend_seconds(self) -> float:
+        """Processor time of the sessions of this database alone, while they last."""
+        with self.connect() as connection:
+            pids = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid()"
+            ).fetchall()
+        return sum(thread_seconds(int(str(pid))) for (pid,) in pids)
+
+    def buffers(self) -> int:
+        """Pages that sessions of this database have touched, as the statistics know them."""
+        return self._number(
+            "SELECT blks_hit + blks_read FROM pg_stat_database WHERE datname = current_database()"
+        )
 
     def _number(self, query: str) -> int:
         with self.connect() as connection:

@@ -54,10 +54,13 @@ class Session:
                 text=True,
             )
         self.count = 0
+        self.failed = False
         self._replies: queue.Queue[dict[str, Any]] = queue.Queue()
         self._heard = threading.Condition()
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
+        self._ready = False
+        self._write("ready")
 
     def __enter__(self) -> Self:
         return self
@@ -86,11 +89,28 @@ class Session:
                     self.count = said["count"]
                     self._heard.notify_all()
             elif "reply" in said:
-                self._replies.put(said["reply"])
-        self._replies.put({"error": "the driver ended"})
+                self._note(said["reply"])
+        self._note({"error": "the driver ended"})
+
+    def _note(self, reply: dict[str, Any]) -> None:
+        self._replies.put(reply)
+        if "error" in reply:
+            with self._heard:
+                self.failed = True
+                self._heard.notify_all()
 
     def say(self, do: str, **command: object) -> None:
-        """Give a command without waiting for its answer."""
+        """Give a command without waiting for its answer, once the driver has started."""
+        self.ready()
+        self._write(do, **command)
+
+    def ready(self) -> None:
+        """Wait until the driver has started."""
+        if not self._ready:
+            self.reply()
+            self._ready = True
+
+    def _write(self, do: str, **command: object) -> None:
         assert self._process.stdin is not None  # noqa: S101  for the type checker
         try:
             self._process.stdin.write(json.dumps({"do": do, **command}) + "\n")
@@ -137,7 +157,8 @@ class Session:
     def wait_count(self, count: int, patience: float) -> bool:
         """Wait until so many handlers have run in this process; false when they do not."""
         with self._heard:
-            return self._heard.wait_for(lambda: self.count >= count, patience)
+            self._heard.wait_for(lambda: self.count >= count or self.failed, patience)
+            return self.count >= count
 
     def kill(self) -> None:
         """End the process at once, as a crash does."""
@@ -167,7 +188,7 @@ def wait_counts(sessions: list[Session], count: int, patience: float) -> bool:
     """Wait until so many handlers have run in all of them together."""
     deadline = time.monotonic() + patience
     while sum(session.count for session in sessions) < count:
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or any(session.failed for session in sessions):
             return False
         time.sleep(0.02)
     return True

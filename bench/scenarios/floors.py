@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from bench.document import document
 from bench.pgbench import transactions_per_second
-from bench.scenarios.scenario import Cell, Column, Context, Scenario, Series, Values
+from bench.scenarios.scenario import (
+    METERS,
+    Cell,
+    Column,
+    Context,
+    Meter,
+    Scenario,
+    Series,
+    Values,
+)
 
 _TABLES = """
 CREATE TABLE job (
@@ -32,7 +41,7 @@ _LEASE = (
     "WITH next AS MATERIALIZED (SELECT id FROM job WHERE leased_until IS NULL ORDER BY id "
     "LIMIT 100 FOR UPDATE SKIP LOCKED), leased AS (UPDATE job SET leased_until = now() FROM next "
     "WHERE job.id = next.id RETURNING job.id, job.payload) "
-    "SELECT array_agg(id) AS ids, count(payload) FROM leased \\gset\n"
+    "SELECT coalesce(array_agg(id), '{}') AS ids, count(payload) FROM leased \\gset\n"
     "DELETE FROM job WHERE id = ANY (:ids);\n"
 )
 # A transaction that only has a number is not flushed; one that has logged a message is.
@@ -50,7 +59,10 @@ _STEP = (
 
 @dataclass(frozen=True)
 class _Floor:
-    """A script, how many clients run it, what one transaction counts, and rows to start with."""
+    """A script, how many clients run it, and what one transaction counts.
+
+    One that works off rows has so many for each second of the mode, and ends with them.
+    """
 
     script: str
     clients: int
@@ -82,7 +94,7 @@ class Floors(Scenario):
         "By pgbench with prepared statements, rows of the same payload in one table; no attempts, "
         "no history, no routing. `COPY` is psycopg's. A product that comes near these is good."
     )
-    columns = (Column("rate", "events/s"), Column("wal", "WAL bytes/event"))
+    columns = (Column("rate", "events/s"), METERS[0], METERS[2])
 
     def cells(self, context: Context) -> list[Cell]:  # noqa: ARG002 - they need no peer
         """All of them."""
@@ -91,15 +103,17 @@ class Floors(Scenario):
     def run(self, context: Context, cell: Cell) -> tuple[Values, Series]:
         """For a fixed time."""
         floor = _FLOORS[cell.case]
+        rows = int(floor.rows * context.mode.short_seconds)
+        transactions = rows // floor.worth or None
         with context.server.database() as database:
             with database.connect() as connection:
                 connection.execute(_TABLES)
                 connection.execute(
                     "INSERT INTO job (payload) SELECT %s::jsonb FROM generate_series(1, %s)",
-                    (json.dumps(document(0)), int(floor.rows * context.mode.short_seconds)),
+                    (json.dumps(document(0)), rows),
                 )
             database.settle_down()
-            log, began = database.wal_bytes(), time.monotonic()
+            meter, began = Meter(database), time.monotonic()
             if floor.script:
                 per_second = floor.worth * transactions_per_second(
                     context.server.bin,
@@ -107,10 +121,11 @@ class Floors(Scenario):
                     floor.script,
                     clients=floor.clients,
                     seconds=context.mode.short_seconds,
+                    transactions=transactions,
                 )
-                handled = per_second * max(1, round(context.mode.short_seconds))
+                handled = rows or per_second * max(1, round(context.mode.short_seconds))
             else:
-                handled = 0.0
+                handled = 0
                 text = json.dumps(document(0))
                 with database.connect() as connection, connection.cursor() as cursor:
                     while time.monotonic() - began < context.mode.short_seconds:
@@ -119,5 +134,5 @@ class Floors(Scenario):
                                 copy.write_row((text,))
                         handled += floor.worth
                 per_second = handled / (time.monotonic() - began)
-            log = database.wal_bytes() - log
-        return {"rate": per_second, "wal": log / handled}, {}
+            used = meter.read(handled)
+        return used | {"rate": per_second}, {}

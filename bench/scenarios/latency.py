@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from bench.record import percentile
 from bench.scenarios.scenario import (
     CONCURRENCY,
+    METERS,
     Cell,
     Column,
     Context,
+    Meter,
     Scenario,
     Series,
     Values,
@@ -47,6 +49,7 @@ class Latency(Scenario):
         Column("idle_server", "idle server CPU %", 2),
     )
     chart = "p50"
+    reach = "p99"
     hops = 1
     stateful = False
 
@@ -57,7 +60,7 @@ class Latency(Scenario):
     def cells(self, context: Context) -> list[Cell]:
         """Every configuration of every peer; in brief only the best of each."""
         chosen = context.configurations() if context.mode.thorough else context.best()
-        return [Cell(peer.name, known.name) for peer, known in chosen]
+        return [Cell(peer.name, known.name) for peer, known in chosen if not known.batch]
 
     def run(self, context: Context, cell: Cell) -> tuple[Values, Series]:
         """One at a time."""
@@ -133,7 +136,7 @@ class Burst(Scenario):
         "All chains are started at once, one per call on ten connections or in one batch; from the "
         "first dispatch until the last of all handlers. One worker process."
     )
-    columns = (Column("rate", "chains/s"), Column("seconds", "seconds", 2))
+    columns = (Column("rate", "chains/s"), Column("seconds", "seconds", 2), *METERS)
     chart = "rate"
 
     def cells(self, context: Context) -> list[Cell]:
@@ -142,7 +145,8 @@ class Burst(Scenario):
             Cell(peer.name, known.name, case)
             for case in ("one per call", "in a batch")
             for peer, known in context.configurations()
-            if peer.name == "arvo" or known is peer.configurations[-1]
+            if not known.batch
+            if peer.name == "arvo" or known is peer.fast
             if peer.name == "arvo" or case == "one per call" or context.mode.thorough
             if peer.bulk or case == "one per call"
         ]
@@ -155,6 +159,7 @@ class Burst(Scenario):
             worker.work(CONCURRENCY, hops=hops)
             producer.send(0, connections=10)
             time.sleep(0.5)
+            meter = Meter(database, worker, producer)
             batched = cell.case == "in a batch"
             began = producer.send(
                 chains, batch=chains if batched else 1, connections=1 if batched else 10
@@ -162,9 +167,10 @@ class Burst(Scenario):
             patience = 60.0
             if not worker.wait_count(chains * hops, patience):
                 raise DriverError(f"{worker.count} of {chains * hops} handled in {patience:.0f} s")
+            used = meter.read(chains * hops)
             tally = worker.stop()
         seconds = max(tally.times) - began
-        return {"rate": chains / seconds, "seconds": seconds}, {}
+        return used | {"rate": chains / seconds, "seconds": seconds}, {}
 
 
 def _spread(milliseconds: Sequence[float]) -> Values:

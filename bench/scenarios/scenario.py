@@ -54,13 +54,15 @@ class Context:
         server: where databases come from.
         environments: of the peers that could be installed.
         mode: how much to measure.
-        rates: what was seen before, to size the next round.
+        rates: what was seen before, by peer, configuration and case; sizes the next round.
+        templates: databases with a peer in them, by peer and configuration.
     """
 
     server: Server
     environments: dict[str, Environment]
     mode: Mode
     rates: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    templates: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def configurations(self) -> Iterator[tuple[Peer, Configuration]]:
         """Every configuration of every peer that is there."""
@@ -69,10 +71,23 @@ class Context:
                 yield PEERS[name], configuration
 
     def best(self) -> Iterator[tuple[Peer, Configuration]]:
-        """The default of ours, and the last, fastest configuration of every peer."""
+        """The default of ours, and the fast configuration of every peer."""
         for name in self.environments:
             peer = PEERS[name]
-            yield peer, peer.configurations[0 if name == "arvo" else -1]
+            yield peer, peer.configurations[0] if name == "arvo" else peer.fast
+
+    def leaders(self, count: int) -> Iterator[tuple[Peer, Configuration]]:
+        """The default of ours, and the peers that have drained fastest; the floor comes on top."""
+        rivals = [(peer, known) for peer, known in self.best() if peer.name not in {"arvo", "raw"}]
+
+        def drained(one: tuple[Peer, Configuration]) -> float:
+            peer, known = one
+            return self.rates.get((peer.name, known.name, ""), known.guess)
+
+        kept = sorted(rivals, key=drained, reverse=True)[:count]
+        for peer, known in self.best():
+            if (peer, known) in kept or peer.name in {"arvo", "raw"}:
+                yield peer, known
 
     def session(
         self, cell: Cell, database: Database, stack: contextlib.ExitStack, **settings: object
@@ -86,25 +101,45 @@ class Context:
                 configuration.says,
                 configuration.guess,
             )
-        session = stack.enter_context(
+        return stack.enter_context(
             Session(self.environments[cell.peer], configuration, database.dsn)
         )
-        session.ask("ready")
-        return session
 
     @contextlib.contextmanager
     def prepared(self, cell: Cell) -> Iterator[tuple[Database, Session, contextlib.ExitStack]]:
         """A database with the cell's peer installed, a producer, and where to leave more."""
-        with self.server.database() as database, contextlib.ExitStack() as stack:
-            with contextlib.ExitStack() as brief:
-                self.session(cell, database, brief).ask("setup")
+        with (
+            self.server.database(self.template(cell)) as database,
+            contextlib.ExitStack() as stack,
+        ):
             yield database, self.session(cell, database, stack), stack
+
+    def template(self, cell: Cell) -> str:
+        """The name of a database in which the cell's peer is installed, made once."""
+        key = (cell.peer, cell.configuration)
+        if key not in self.templates:
+
+            def furnish(database: Database) -> None:
+                with contextlib.ExitStack() as stack:
+                    self.session(cell, database, stack).ask("setup")
+
+            self.templates[key] = self.server.template(furnish)
+        return self.templates[key]
 
     def size(self, cell: Cell, seconds: float) -> int:
         """How many events keep the cell's peer busy for so long, as far as one can tell."""
         guess = PEERS[cell.peer].configuration(cell.configuration).guess
-        rate = self.rates.get((cell.peer, cell.configuration, cell.case), guess)
+        plain = self.rates.get((cell.peer, cell.configuration, ""), guess)
+        rate = self.rates.get((cell.peer, cell.configuration, cell.case), plain)
         return max(_LEAST, min(_MOST, int(rate * seconds)))
+
+
+METERS = (
+    Column("wal", "WAL bytes/event"),
+    Column("client_cpu", "client CPU s/10 k", 2),
+    Column("server_cpu", "server CPU s/10 k", 2),
+)
+"""Columns of :meth:`Meter.read`."""
 
 
 class Scenario(ABC):
@@ -116,7 +151,9 @@ class Scenario(ABC):
         says: how to read it.
         columns: of its table.
         chart: which column is drawn, if any.
-        steady: whether it claims for ``mode.seconds`` and must outlast a lease.
+        reach: the column to which a line is drawn from there: a higher percentile.
+        one_chart: whether all cases are drawn in one; otherwise each has its own.
+        steady: whether it claims for a while that ought to outlast a lease.
     """
 
     name: str
@@ -124,6 +161,8 @@ class Scenario(ABC):
     says: str
     columns: tuple[Column, ...]
     chart: str = ""
+    reach: str = ""
+    one_chart: bool = False
     steady: bool = False
 
     def rounds(self, mode: Mode) -> int:
@@ -134,13 +173,60 @@ class Scenario(ABC):
     def cells(self, context: Context) -> list[Cell]:
         """What is measured, in the order of the interleaving."""
 
-    @abstractmethod
+    def length(self, mode: Mode) -> float:
+        """For how many seconds it claims, if it is a steady state."""
+        return mode.seconds
+
     def run(self, context: Context, cell: Cell) -> tuple[Values, Series]:
         """Measure once.
 
         Raises:
             DriverError: the peer could not do it; the message is reported.
         """
+        raise NotImplementedError
+
+    def measure(self, context: Context, cell: Cell) -> Iterator[tuple[Cell, Values, Series]]:
+        """Measure once; several cells, where they are measured side by side."""
+        yield (cell, *self.run(context, cell))
+
+
+class Meter:
+    """What the server and these processes use from now on.
+
+    Args:
+        database: of the server; all of its processes count.
+        sessions: whose client CPU counts.
+    """
+
+    def __init__(self, database: Database, *sessions: Session) -> None:
+        self._database = database
+        self._sessions = sessions
+        self._log = database.wal_bytes()
+        self._client = self._client_seconds()
+        self._server = database.cpu_seconds()
+
+    def _client_seconds(self) -> float:
+        return sum(session.cpu_seconds() for session in self._sessions)
+
+    def read(self, count: float, begun: float = 0.0) -> Values:
+        """CPU per 10 k events and log per event.
+
+        Args:
+            count: events so far.
+            begun: events before the clock of the CPU was started, by :meth:`start_clock`.
+        """
+        client = self._client_seconds() - self._client
+        server = self._database.cpu_seconds() - self._server
+        values = {
+            "wal": (self._database.wal_bytes() - self._log) / count,
+            "server_cpu": 1e4 * server / (count - begun),
+        }
+        return values | ({"client_cpu": 1e4 * client / (count - begun)} if self._sessions else {})
+
+    def start_clock(self) -> None:
+        """Let the CPU, but not the log, be counted from here."""
+        self._client = self._client_seconds()
+        self._server = self._database.cpu_seconds()
 
 
 def fill(cell: Cell, producer: Session, count: int, *, first: int = 0) -> None:

@@ -11,24 +11,40 @@ import psycopg
 import arvo_plpg as arvo
 from arvo_plpg._async.broker import Broker
 from arvo_plpg.schema import migrate
-from bench.document import QUEUE, Document, document
+from bench.document import ORDERED, QUEUE, Document, document, mixed
 from bench.drive import Driver, Job, main
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Literal
+
+
+_RETRY_SECONDS = 0.2
 
 
 class _Worker:
     """A handler of plain events."""
+
+    def __init__(self, job: Job, source: str = QUEUE) -> None:
+        self._job = job
+        self.source = source
+
+    async def execute(self, event: arvo.ArvoEvent) -> list[arvo.ArvoEvent]:
+        emitted = await self._job.run({"subject": event.subject, "data": event.data})
+        return [arvo.ArvoEvent.from_dict(emitted)] if emitted is not None else []
+
+
+class _Batch:
+    """A handler of lists."""
 
     source = QUEUE
 
     def __init__(self, job: Job) -> None:
         self._job = job
 
-    async def execute(self, event: arvo.ArvoEvent) -> list[arvo.ArvoEvent]:
-        emitted = await self._job.run({"subject": event.subject, "data": event.data})
-        return [arvo.ArvoEvent.from_dict(emitted)] if emitted is not None else []
+    async def execute_many(self, events: Sequence[arvo.ArvoEvent]) -> list[list[arvo.ArvoEvent]]:
+        self._job.run_all([{"data": event.data} for event in events])
+        return [[] for _ in events]
 
 
 class _Step:
@@ -69,6 +85,7 @@ class ArvoDriver(Driver):
         connection = await psycopg.AsyncConnection.connect(self.dsn, autocommit=True)
         async with connection:
             await Broker(connection).register_queue(QUEUE)
+            await Broker(connection).register_queue(ORDERED, policy="ordered")
 
     async def open(self, connections: int) -> None:
         while len(self._connections) < connections:
@@ -79,19 +96,35 @@ class ArvoDriver(Driver):
         await Broker(self._connections[lane]).dispatch(arvo.ArvoEvent.from_dict(given))
 
     async def send_many(self, lane: int, given: list[Document]) -> None:
+        if self.settings.get("mix"):
+            given = [mixed(item) for item in given]
         events = [arvo.ArvoEvent.from_dict(item) for item in given]
+        if self.settings.get("copy"):
+            copy: Any = getattr(Broker(self._connections[lane]), "dispatch_copy", None)
+            if copy is None:
+                raise NotImplementedError("dispatch_copy is not in this version")
+            await copy(events)
+            return
         await Broker(self._connections[lane]).dispatch_many(events)
 
     async def work(self, concurrency: int, job: Job) -> None:
         wide = self.settings.get("concurrency", concurrency)
-        handler = _Step(job) if self.settings.get("stateful") else _Worker(job)
-        retry_delay = 1.0 if self.settings.get("retries") else None
+        handler: Any = _Step(job) if self.settings.get("stateful") else _Worker(job)
+        if self.settings.get("batch"):
+            if not hasattr(arvo, "BatchHandler"):
+                raise NotImplementedError("handlers of lists are not in this version")
+            handler = _Batch(job)
+        mix = self.settings.get("mix")
+        retry_delay = _RETRY_SECONDS if mix else None
         options = arvo.HandlerOptions(
             worker=arvo.WorkerOptions(concurrency=wide, retry_delay=retry_delay)
         )
         self._broker = arvo.PostgresEventBroker(self.dsn)
         await self._broker.start()
         await self._broker.register(handler, options)
+        if mix:
+            ordered = options.model_copy(update={"queue": arvo.QueueOptions(policy="ordered")})
+            await self._broker.register(_Worker(job, ORDERED), ordered)
 
     async def close(self) -> None:
         if self._broker is not None:

@@ -10,6 +10,13 @@ PEER = Peer(
     configurations=(
         Configuration("default", {"qty": 10}, "read_with_poll of 10, delete_batch of 10", 4000),
         Configuration("fast", {"qty": 500}, "read_with_poll of 500, delete_batch of 500", 15000),
+        Configuration(
+            "batch",
+            {"qty": 500, "whole": True},
+            "the same, handed to the handler as one list",
+            20000,
+            batch=True,
+        ),
     ),
     contract="messages only: no worker (the loop is the harness's), no attempts limit, no history",
     recovery=30.0,

@@ -77,7 +77,10 @@ class PgmqDriver(Driver):
         async def loop() -> None:
             while True:
                 messages = await client.read_with_poll(_QUEUE, vt=_VISIBILITY, qty=quantity)
-                if messages:
+                if messages and self.settings.get("whole"):
+                    job.run_all([message.message for message in messages])
+                    await client.delete_batch(_QUEUE, [message.msg_id for message in messages])
+                elif messages:
                     done = await asyncio.gather(*map(handle, messages))
                     await client.delete_batch(_QUEUE, done)
 

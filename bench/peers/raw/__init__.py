@@ -15,6 +15,13 @@ PEER = Peer(
             3000,
         ),
         Configuration("fast", {"limit": 500}, "the same, 500 at a time", 15000),
+        Configuration(
+            "batch",
+            {"limit": 500, "whole": True},
+            "the same, handed to the handler as one list",
+            30000,
+            batch=True,
+        ),
     ),
     contract="a lease and nothing else: no attempts, no retry, no history, no recovery",
 )

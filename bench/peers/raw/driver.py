@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.types.json import Jsonb
 
+from bench.document import document
 from bench.drive import Driver, Job, main
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ CREATE TABLE job (
     payload jsonb NOT NULL
 );
 CREATE INDEX job_ready_idx ON job (id) WHERE leased_until IS NULL;
+CREATE TABLE state (subject text PRIMARY KEY, version bigint NOT NULL, data jsonb NOT NULL);
+CREATE TABLE state_lock (subject text PRIMARY KEY, expires_at timestamptz NOT NULL);
 """
 _ADD = "INSERT INTO job (payload) SELECT unnest(%s::jsonb[])"
 _NOTIFY = "SELECT pg_notify('job', '')"
@@ -32,6 +36,17 @@ UPDATE job SET leased_until = now() + interval '30 seconds' FROM next WHERE job.
 RETURNING job.id, job.payload
 """
 _DELETE = "DELETE FROM job WHERE id = ANY (%s)"
+_LOCK = """
+INSERT INTO state_lock AS held (subject, expires_at) VALUES (%s, now() + interval '2 minutes')
+ON CONFLICT (subject) DO UPDATE SET expires_at = EXCLUDED.expires_at WHERE held.expires_at < now()
+"""
+_READ = "SELECT version, data FROM state WHERE subject = %s"
+_WRITE = """
+INSERT INTO state AS stored (subject, version, data) VALUES (%s, 1, %s)
+ON CONFLICT (subject) DO UPDATE SET version = stored.version + 1, data = EXCLUDED.data
+WHERE stored.version = %s
+"""
+_UNLOCK = "DELETE FROM state_lock WHERE subject = %s"
 _POLL_SECONDS = 1.0
 
 
@@ -95,10 +110,43 @@ class RawDriver(Driver):
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(woken.wait(), _POLL_SECONDS)
                     continue
-                await asyncio.gather(*(handle(payload) for _, payload in rows))
+                if self.settings.get("whole"):
+                    job.run_all([payload for _, payload in rows])
+                else:
+                    await asyncio.gather(*(handle(payload) for _, payload in rows))
                 await claimer.execute(_DELETE, ([number for number, _ in rows],))
 
         self._tasks = [asyncio.create_task(listen()), asyncio.create_task(loop())]
+
+    async def other(self, command: dict[str, Any]) -> dict[str, Any]:
+        if command["do"] == "memory":
+            return await self._cycles(command["connections"], command["seconds"])
+        return await super().other(command)
+
+    async def _cycles(self, connections: int, seconds: float) -> dict[str, Any]:
+        """Lock, read, write and unlock subjects, in a transaction each."""
+        await self.open(connections)
+        data = document(0)["data"]
+        began = time.monotonic()
+        done = 0
+
+        async def cycle(lane: int) -> None:
+            nonlocal done
+            connection = self._connections[lane]
+            turn = 0
+            while time.monotonic() - began < seconds:
+                subject = f"bench-memory-{lane}-{turn % 100}"
+                await connection.execute(_LOCK, (subject,))
+                known = await (await connection.execute(_READ, (subject,))).fetchone()
+                version = known[0] if known else 0
+                written = Jsonb({**data, "turn": turn})
+                await connection.execute(_WRITE, (subject, written, version))
+                await connection.execute(_UNLOCK, (subject,))
+                turn += 1
+                done += 1
+
+        await asyncio.gather(*(cycle(lane) for lane in range(connections)))
+        return {"count": done, "seconds": time.monotonic() - began}
 
     async def close(self) -> None:
         for task in self._tasks:

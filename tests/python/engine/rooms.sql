@@ -74,14 +74,22 @@ CREATE FUNCTION rooms.put(
     p_busy bigint DEFAULT 0, p_keyed boolean DEFAULT false
 ) RETURNS void
 LANGUAGE sql VOLATILE AS $$
+WITH base AS MATERIALIZED (
+    SELECT rooms.lane(p_queue) AS lane, rooms.delivery(0) AS delivery
+),
+hundred AS MATERIALIZED (
+    SELECT p_from + h * 100 AS first, rooms.xid(p_hundreds + h) AS xid
+    FROM generate_series(0, (p_to - p_from) / 100) AS h
+)
 INSERT INTO arvo.log (slot, lane, xid, delivery, attempt, at, subject_key, event_key, event, key)
 SELECT
-    0, lane.lane, rooms.xid(p_hundreds + (n - p_from) / 100), rooms.delivery(n), 1,
+    0, base.lane, hundred.xid, base.delivery + n, 1,
     '2029-12-31T23:00:00Z', named.key, rooms.key(n, 'e' || n),
     rooms.event(n, 'e' || n, 's' || n, p_queue),
     CASE WHEN p_keyed THEN named.key END
-FROM (SELECT rooms.lane(p_queue) AS lane) AS lane
-CROSS JOIN generate_series(p_from, p_to) AS n
+FROM base
+CROSS JOIN hundred
+CROSS JOIN LATERAL generate_series(hundred.first, least(hundred.first + 99, p_to)) AS n
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN p_subjects = 'own' THEN rooms.key(n, 's' || n)
@@ -200,16 +208,24 @@ FROM generate_series(1, rooms.many() / 5) AS n;
 -- ---------------------------------------------------------------------------------------------
 -- deferred: due tomorrow, and later
 
+WITH base AS MATERIALIZED (
+    SELECT rooms.lane('plain') AS lane, rooms.delivery(2 * rooms.many()) AS delivery
+),
+hundred AS MATERIALIZED (
+    SELECT h * 100 AS first, rooms.xid(h) AS xid
+    FROM generate_series(0, rooms.many() / 100 - 1) AS h
+)
 INSERT INTO arvo.deferred (
     delivery, xid, due, lane, attempt, at, subject_key, event_key, event
 )
 SELECT
-    rooms.delivery(2 * rooms.many() + n), rooms.xid(n / 100),
-    timestamptz '2030-01-02T00:00:00Z' + n * interval '1 second', lane.lane, 1,
+    base.delivery + n, hundred.xid,
+    timestamptz '2030-01-02T00:00:00Z' + n * interval '1 second', base.lane, 1,
     '2029-12-31T23:00:00Z', rooms.key(n, 's' || n), rooms.key(n, 'd' || n),
     rooms.event(n, 'd' || n, 's' || n, 'plain')
-FROM generate_series(0, rooms.many() - 1) AS n
-CROSS JOIN (SELECT rooms.lane('plain') AS lane) AS lane;
+FROM base
+CROSS JOIN hundred
+CROSS JOIN LATERAL generate_series(hundred.first, hundred.first + 99) AS n;
 
 INSERT INTO arvo.promotion (number, due, delivery, snapshot, promoted, at)
 SELECT max(number) + 1, '2030-01-01T00:00:00Z', 9223372036854775807, pg_current_snapshot(), 0,
@@ -230,12 +246,15 @@ SELECT rooms.gate('rated', 3, rooms.many() / 50, false);
 -- ---------------------------------------------------------------------------------------------
 -- event_key, singleton, throttle
 
+WITH base AS MATERIALIZED (
+    SELECT rooms.queue('plain') AS queue, rooms.delivery(0) AS delivery
+)
 INSERT INTO arvo.event_key (slot, queue, key, delivery, at)
 SELECT
-    n % 2, queue.queue, decode('0123456789abcdef', 'hex') || rooms.digest(n + 5000, ''), rooms.delivery(n),
-    '2029-12-31T23:00:00Z'
-FROM generate_series(1, 2 * rooms.many()) AS n
-CROSS JOIN (SELECT rooms.queue('plain') AS queue) AS queue;
+    n % 2, base.queue, '\x0123456789abcdef'::bytea || rooms.digest(n + 5000, ''),
+    base.delivery + n, '2029-12-31T23:00:00Z'
+FROM base
+CROSS JOIN generate_series(1, 2 * rooms.many()) AS n;
 
 INSERT INTO arvo.singleton (queue, kind, key, number, delivery, at)
 SELECT queue.queue, 'any', rooms.key(n, n::text), 1, rooms.delivery(n), '2029-12-31T23:00:00Z'
