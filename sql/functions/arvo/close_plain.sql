@@ -24,6 +24,9 @@ DECLARE
     v_token bigint;
     v_plain arvo.completion[] := '{}';
     v_done arvo.completion;
+    v_slot smallint;
+    v_low smallint;
+    v_high smallint;
     v_held record;
     v_open boolean;
     v_closed arvo.completion[] := '{}';
@@ -145,45 +148,52 @@ BEGIN
         CONTINUE WHEN pg_advisory_xact_lock(arvo.lease_key(v_token)) IS NULL;
     END LOOP;
 
+    v_slot := arvo.slot();
     FOREACH v_done IN ARRAY v_plain LOOP
-        -- A statement of its own: it must see what the last holder of the lock committed.
-        SELECT
-            newest.lane,
-            newest.deliveries,
-            (
-                SELECT generation.slot
-                FROM arvo.generation
-                ORDER BY generation.number DESC
+        -- A statement of its own: it must see what the last holder of the lock committed. A lease
+        -- whose newest row stands in the slot in use has its closures since then there as well;
+        -- those from before are of deliveries that the row does not have.
+        v_low := v_slot;
+        v_high := v_slot;
+        LOOP
+            SELECT
+                newest.lane,
+                newest.deliveries,
+                newest.keys IS NOT NULL OR queue.gated OR queue.slotted AS bound,
+                (
+                    SELECT array_agg(gone.delivery)
+                    FROM arvo.closure
+                    CROSS JOIN LATERAL unnest(closure.deliveries) AS gone (delivery)
+                    WHERE closure.token = v_done.lease
+                    AND closure.slot BETWEEN v_low AND v_high
+                ) AS closed,
+                EXISTS (
+                    SELECT
+                    FROM arvo.dead
+                    WHERE dead.dead_letter_lane = newest.lane
+                    AND dead.dead_letter_delivery >= (
+                        SELECT min(completed.delivery)
+                        FROM unnest(v_done.deliveries) AS completed (delivery)
+                    )
+                    AND dead.resolution IS NULL
+                ) AS buried
+            INTO v_held
+            FROM (
+                SELECT lease.lane, lease.deliveries, lease.keys
+                FROM arvo.lease
+                WHERE lease.token = v_done.lease
+                AND lease.token <> 0
+                AND lease.slot BETWEEN v_low AND v_high
+                ORDER BY lease.number DESC
                 LIMIT 1
-            ) AS slot,
-            (
-                SELECT array_agg(gone.delivery)
-                FROM arvo.closure
-                CROSS JOIN LATERAL unnest(closure.deliveries) AS gone (delivery)
-                WHERE closure.token = v_done.lease
-            ) AS closed,
-            EXISTS (
-                SELECT
-                FROM arvo.dead
-                WHERE dead.dead_letter_lane = newest.lane
-                AND dead.dead_letter_delivery >= (
-                    SELECT min(completed.delivery)
-                    FROM unnest(v_done.deliveries) AS completed (delivery)
-                )
-                AND dead.resolution IS NULL
-            ) AS buried
-        INTO v_held
-        FROM (
-            SELECT lease.lane, lease.deliveries, lease.keys
-            FROM arvo.lease
-            WHERE lease.token = v_done.lease AND lease.token <> 0
-            ORDER BY lease.number DESC
-            LIMIT 1
-        ) AS newest
-        INNER JOIN arvo.lane ON lane.lane = newest.lane
-        INNER JOIN arvo.queue ON queue.queue = lane.queue
-        WHERE newest.keys IS NULL AND NOT queue.gated AND NOT queue.slotted;
-        CONTINUE WHEN NOT FOUND OR v_held.buried;
+            ) AS newest
+            INNER JOIN arvo.lane ON lane.lane = newest.lane
+            INNER JOIN arvo.queue ON queue.queue = lane.queue;
+            EXIT WHEN FOUND OR v_low <> v_high;
+            v_low := 0;
+            v_high := 3;
+        END LOOP;
+        CONTINUE WHEN v_held.bound IS DISTINCT FROM false OR v_held.buried;
 
         v_open := v_held.closed IS NULL AND v_done.others IS NULL AND (
             v_held.deliveries = v_done.deliveries
@@ -213,7 +223,7 @@ BEGIN
 
         INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)
         VALUES (
-            v_held.slot, v_done.lease, v_now, v_done.deliveries, '{completed}', v_done.run_times
+            v_slot, v_done.lease, v_now, v_done.deliveries, '{completed}', v_done.run_times
         );
         v_closed := v_closed || v_done;
         v_taken := v_taken + cardinality(v_done.items);

@@ -14,52 +14,61 @@ AS $completion_of$
 --   Locks    nothing
 --   Raises   nothing
 DECLARE
-    v_done arvo.completion;
-    v_lease text := p_item ->> 'lease';
-    v_deliveries text := p_item ->> 'deliveries';
-    v_delivery text := p_item ->> 'delivery';
+    v_numbers CONSTANT text :=
+        '^\[("[0-9]{1,18}"|[0-9]{1,18})(, ("[0-9]{1,18}"|[0-9]{1,18}))*\]$';
+    v_deliveries text;
     v_times text;
 BEGIN
-    IF v_lease ~ '^[0-9]{1,18}$'
+    IF p_item ->> 'lease' ~ '^[0-9]{1,18}$'
         AND p_item ->> 'outcome' = 'completed'
         AND coalesce(p_item ->> 'events', '[]') = '[]'
         AND p_item ->> 'state' IS NULL
         AND p_item ->> 'after' IS NULL
     THEN
-        IF v_deliveries IS NULL THEN
-            v_times := p_item ->> 'run_time';
-            IF v_delivery ~ '^[0-9]{1,18}$' THEN
-                v_done.lease := v_lease::bigint;
-                v_done.deliveries := ARRAY[v_delivery::bigint];
-                v_done.run_times := ARRAY[
-                    CASE
-                        WHEN v_times ~ '^[0-9]{1,10}$'
-                            THEN least(v_times::bigint, 2147483647)::integer
-                    END
-                ];
+        IF p_item ->> 'deliveries' IS NULL THEN
+            IF p_item ->> 'delivery' ~ '^[0-9]{1,18}$' THEN
+                RETURN (
+                    (p_item ->> 'lease')::bigint,
+                    ARRAY[(p_item ->> 'delivery')::bigint],
+                    ARRAY[
+                        CASE
+                            WHEN p_item ->> 'run_time' ~ '^[0-9]{1,10}$'
+                                THEN least((p_item ->> 'run_time')::bigint, 2147483647)::integer
+                        END
+                    ],
+                    NULL,
+                    NULL
+                )::arvo.completion;
             END IF;
-        ELSIF v_delivery IS NULL
+            RETURN NULL;
+        END IF;
+        v_deliveries := p_item ->> 'deliveries';
+        v_times := p_item ->> 'run_times';
+        IF v_deliveries ~ v_numbers
+            AND p_item ->> 'delivery' IS NULL
             AND p_item ->> 'error' IS NULL
-            AND v_deliveries ~ '^\[("[0-9]{1,18}"|[0-9]{1,18})(, ("[0-9]{1,18}"|[0-9]{1,18}))*\]$'
-        THEN
-            v_times := p_item ->> 'run_times';
-            IF v_times IS NULL THEN
-                v_done.deliveries := ('{' || btrim(v_deliveries, '[]') || '}')::bigint[];
-                v_done.run_times := array_fill(
-                    NULL::integer, ARRAY[cardinality(v_done.deliveries)]
-                );
-                v_done.lease := v_lease::bigint;
-            ELSIF v_times ~ '^\[(null|[0-9]{1,9})(, (null|[0-9]{1,9}))*\]$'
-                AND jsonb_array_length(p_item -> 'run_times')
+            AND coalesce(v_times ~ '^\[(null|[0-9]{1,9})(, (null|[0-9]{1,9}))*\]$', true)
+            AND (
+                v_times IS NULL
+                OR jsonb_array_length(p_item -> 'run_times')
                 = jsonb_array_length(p_item -> 'deliveries')
-            THEN
-                v_done.deliveries := ('{' || btrim(v_deliveries, '[]') || '}')::bigint[];
-                v_done.run_times := ('{' || btrim(v_times, '[]') || '}')::integer[];
-                v_done.lease := v_lease::bigint;
-            END IF;
+            )
+        THEN
+            RETURN (
+                (p_item ->> 'lease')::bigint,
+                ('{' || btrim(v_deliveries, '[]') || '}')::bigint[],
+                CASE
+                    WHEN v_times IS NULL THEN array_fill(
+                        NULL::integer, ARRAY[jsonb_array_length(p_item -> 'deliveries')]
+                    )
+                    ELSE ('{' || btrim(v_times, '[]') || '}')::integer[]
+                END,
+                NULL,
+                NULL
+            )::arvo.completion;
         END IF;
     END IF;
-    RETURN v_done;
+    RETURN NULL;
 END;
 $completion_of$;
 

@@ -29,15 +29,14 @@ DECLARE
 BEGIN
     FOR v_try IN 1..2 LOOP
         IF p_head.exhausted OR v_try = 2 THEN
-            v_reading.previous_snapshot := p_head.snapshot;
-            v_reading.snapshot := coalesce(p_upto, arvo.window_snapshot());
-            v_reading.last_xid := '0';
-            v_reading.last_delivery := 0;
+            v_reading := (
+                '{}', p_head.snapshot, coalesce(p_upto, arvo.window_snapshot()), '0', 0, NULL
+            )::arvo.reading;
             -- It may be older than a window that was opened while it was on its way.
-            IF p_upto::text = p_head.snapshot::text
+            IF p_upto IS NOT NULL AND (
+                p_upto::text = p_head.snapshot::text
                 OR pg_snapshot_xmax(p_upto) < pg_snapshot_xmax(p_head.snapshot)
-            THEN
-                v_reading.batch := '{}';
+            ) THEN
                 RETURN v_reading;
             END IF;
             IF pg_snapshot_xmax(v_reading.snapshot) < pg_snapshot_xmax(v_reading.previous_snapshot)
@@ -52,28 +51,27 @@ BEGIN
                       HINT = 'The database was restored into another cluster: see rebase().';
             END IF;
         ELSE
-            v_reading.previous_snapshot := p_head.previous_snapshot;
-            v_reading.snapshot := p_head.snapshot;
-            v_reading.last_xid := p_head.last_xid;
-            v_reading.last_delivery := p_head.last_delivery;
+            v_reading := (
+                '{}', p_head.previous_snapshot, p_head.snapshot, p_head.last_xid,
+                p_head.last_delivery, NULL
+            )::arvo.reading;
         END IF;
 
         -- Late transactions of the older snapshot come first, then everything that is newer.
         v_from_xid := pg_snapshot_xmax(v_reading.previous_snapshot);
         v_from_delivery := 0;
-        v_late := '{}';
+        v_late := NULL;
         IF v_reading.last_xid >= v_from_xid THEN
             v_from_xid := v_reading.last_xid;
             v_from_delivery := v_reading.last_delivery;
         ELSIF pg_snapshot_xmin(v_reading.previous_snapshot) < v_from_xid THEN
-            SELECT coalesce(array_agg(listed.xid), '{}') INTO v_late
+            SELECT array_agg(listed.xid) INTO v_late
             FROM pg_snapshot_xip(v_reading.previous_snapshot) AS listed (xid)
             WHERE pg_visible_in_snapshot(listed.xid, v_reading.snapshot)
             AND listed.xid >= v_reading.last_xid;
         END IF;
 
-        v_reading.batch := '{}';
-        IF v_late <> '{}' THEN
+        IF v_late IS NOT NULL THEN
             SELECT coalesce(array_agg(taken.entry ORDER BY taken.xid, taken.delivery), '{}')
             INTO v_reading.batch
             FROM (

@@ -15,11 +15,12 @@ AS $write_lease$
 -- p_head is the newest row of a lane that the caller holds, its cursor moved on. Expiry never
 -- decreases along a lane, so that the oldest open lease is the first to lapse. Returns the new row.
 --
---   Reads    arvo.clock, arvo.slot
+--   Reads    arvo.clock, arvo.generation
 --   Writes   arvo.lease (one row)
 --   Locks    nothing
 --   Raises   nothing
 DECLARE
+    v_now timestamptz := arvo.clock();
     v_xids xid8[];
     v_low xid8;
     v_high xid8;
@@ -45,22 +46,36 @@ BEGIN
         v_xids := ARRAY[v_low];
     END IF;
 
-    p_head.slot := arvo.slot();
-    p_head.number := p_head.number + 1;
-    p_head.token := (nextval('arvo.lease_number'::regclass) << 12)
-        | floor(random() * 4096)::bigint;
-    p_head.worker := p_worker;
-    p_head.leased_at := arvo.clock();
-    p_head.expires_at := greatest(p_head.leased_at + p_lease, p_head.expires_at);
-    p_head.carried := false;
-    p_head.deliveries := v_deliveries;
-    p_head.low_xid := v_low;
-    p_head.high_xid := v_high;
-    p_head.xids := v_xids;
-    p_head.keys := p_keys;
-    p_head.places := p_places;
-    p_head.sweep_at := least(p_head.sweep_at, p_head.expires_at);
-    INSERT INTO arvo.lease SELECT p_head.*;
+    INSERT INTO arvo.lease AS written (
+        slot, lane, number, token, worker, leased_at, expires_at, carried, deliveries,
+        low_xid, high_xid, previous_snapshot, snapshot, last_xid, last_delivery,
+        exhausted, open_from, sweep_at, xids, keys, places, ready_from
+    )
+    VALUES (
+        (SELECT generation.slot FROM arvo.generation ORDER BY generation.number DESC LIMIT 1),
+        p_head.lane,
+        p_head.number + 1,
+        (nextval('arvo.lease_number'::regclass) << 12) | floor(random() * 4096)::bigint,
+        p_worker,
+        v_now,
+        greatest(v_now + p_lease, p_head.expires_at),
+        false,
+        v_deliveries,
+        v_low,
+        v_high,
+        p_head.previous_snapshot,
+        p_head.snapshot,
+        p_head.last_xid,
+        p_head.last_delivery,
+        p_head.exhausted,
+        p_head.open_from,
+        least(p_head.sweep_at, greatest(v_now + p_lease, p_head.expires_at)),
+        v_xids,
+        p_keys,
+        p_places,
+        p_head.ready_from
+    )
+    RETURNING written.* INTO p_head;
     RETURN p_head;
 END;
 $write_lease$;

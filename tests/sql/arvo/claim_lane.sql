@@ -7,14 +7,15 @@ SELECT plan(39);
 
 SELECT * FROM pg_temp.contract(
     'arvo.claim_lane(integer,integer,text,interval)',
-    'SETOF arvo_v1.claimed', 'plpgsql', 'volatile', false,
+    'arvo.leased', 'plpgsql', 'volatile', false,
     'nobody'
 );
 
 CREATE FUNCTION pg_temp.claim(p_limit integer) RETURNS text[]
 LANGUAGE sql AS $$
     SELECT coalesce(array_agg(claimed.event ->> 'id' ORDER BY claimed.ordinality), '{}')
-    FROM arvo.claim_lane(arvo.lane_for('a'), p_limit, 'w1', '30 seconds') WITH ORDINALITY AS claimed
+    FROM arvo.claim_lane(arvo.lane_for('a'), p_limit, 'w1', '30 seconds') AS taken
+    CROSS JOIN LATERAL arvo.hand_out(taken.queue, taken.lease, taken.batch) WITH ORDINALITY AS claimed
 $$;
 CREATE FUNCTION pg_temp.send(VARIADIC p_ids text[]) RETURNS void
 LANGUAGE sql AS $$
@@ -94,7 +95,7 @@ COMMIT AND CHAIN;
 SELECT pg_temp.send('16');
 COMMIT AND CHAIN;
 SELECT is(
-    (SELECT expires_at FROM arvo.claim_lane(arvo.lane_for('a'), 1, 'w1', '10 seconds')), timestamptz '2030-01-01 00:00:30Z',
+    (SELECT (taken.lease).expires_at FROM arvo.claim_lane(arvo.lane_for('a'), 1, 'w1', '10 seconds') AS taken), timestamptz '2030-01-01 00:00:30Z',
     'no lease lapses before an older one of its lane: expired ones are found by number'
 );
 SELECT is(
@@ -152,7 +153,7 @@ SELECT arvo_v1.register_queue('late', p_max_active => 1) \gset
 SELECT arvo_v1.dispatch(pg_temp.event('late 1', 'late')) \gset
 COMMIT AND CHAIN;
 SELECT is_empty(
-    $$ SELECT * FROM arvo.claim_lane(arvo.lane_for('late'), 5, 'w1', '30 seconds') $$, 'is not claimed without them'
+    $$ SELECT FROM arvo.claim_lane(arvo.lane_for('late'), 5, 'w1', '30 seconds') AS taken WHERE taken.batch IS NOT NULL $$, 'is not claimed without them'
 );
 SELECT is((arvo.head_of(arvo.lane_for('late'))).number, 0::bigint, 'and nothing is written: the next claim goes by them');
 

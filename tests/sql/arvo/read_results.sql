@@ -1,6 +1,6 @@
 -- arvo.read_results(results): contract, stories, one refusal for each rule.
 BEGIN;
-SELECT plan(42);
+SELECT plan(64);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -43,6 +43,33 @@ SELECT results_eq(
        (6, 7, 6, 'released', NULL, NULL, NULL, NULL, 2147483647, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
        (7, 7, 7, 'rejected', NULL, NULL, NULL, '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL) $$,
     'well-formed items are read in their order; no verdict on them yet'
+);
+SELECT results_eq(
+    $$ SELECT ordinal, named_in, lease, delivery, asked, run_time, verdict, detail FROM arvo.read_results($r$[
+           {"lease": 7, "delivery": 1, "outcome": "completed"},
+           {"lease": 7, "deliveries": [3, "2", 9223372036854775807, 1, 3], "outcome": "completed", "run_times": [5, null, -1, 3000000000, "6"],
+            "events": []},
+           {"lease": 7, "deliveries": [4, 5], "outcome": "failed"},
+           {"lease": 7, "deliveries": [6, 7], "outcome": "completed"},
+           {"lease": 7, "delivery": 7, "deliveries": null, "outcome": "failed"}
+       ]$r$) $$,
+    $$ VALUES (1, 1, 7::bigint, 1::bigint, 'completed', NULL::integer, NULL::text, NULL::text),
+              (2, 2, 7, 3, 'completed', 5, NULL, NULL),
+              (3, 2, 7, 2, 'completed', NULL, NULL, NULL),
+              (4, 2, 7, 9223372036854775807, 'completed', NULL, NULL, NULL),
+              (5, 2, 7, 1, 'completed', 2147483647, 'refused', 'delivery: is named twice in one call'),
+              (6, 2, 7, 3, 'completed', 6, 'refused', 'delivery: is named twice in one call'),
+              (7, 3, 7, NULL, 'failed', NULL, 'refused', 'outcome: several deliveries at once can only be completed'),
+              (8, 4, 7, 6, 'completed', NULL, NULL, NULL),
+              (9, 4, 7, 7, 'completed', NULL, NULL, NULL),
+              (10, 5, 7, 7, 'failed', NULL, 'refused', 'delivery: is named twice in one call') $$,
+    'an item for several deliveries stands for as many items in that order; a malformed one for one'
+);
+SELECT is(
+    (SELECT count(*) FROM arvo.read_results(jsonb_build_array(jsonb_build_object(
+        'lease', 7, 'outcome', 'completed', 'deliveries', (SELECT jsonb_agg(n) FROM generate_series(1, 10000) AS n)))) AS item
+     WHERE item.delivery = item.ordinal AND item.verdict IS NULL),
+    10000::bigint, 'also for very many'
 );
 SELECT is_empty($$ SELECT FROM arvo.read_results('[]') $$, 'no items: no rows');
 SELECT results_eq(
@@ -109,6 +136,32 @@ FROM (
     ('{"lease": 7, "delivery": 1, "outcome": "failed", "after": -0.001}', 'after: must be seconds, 0 to 315360000'),
     ('{"lease": 7, "delivery": 1, "outcome": "snoozed", "after": 315360001}', 'after: must be seconds, 0 to 315360000'),
     ('{"lease": 7, "delivery": 1, "outcome": "snoozed", "after": 1e100000}', 'after: must be seconds, 0 to 315360000'),
+    ('{"lease": "x", "deliveries": [1], "outcome": "completed"}', 'lease: must be a number'),
+    ('{"lease": 7, "deliveries": [], "outcome": "completed"}', 'deliveries: must be an array of numbers, of one at least'),
+    ('{"lease": 7, "deliveries": {}, "outcome": "completed"}', 'deliveries: must be an array of numbers, of one at least'),
+    ('{"lease": 7, "deliveries": 1, "outcome": "completed"}', 'deliveries: must be an array of numbers, of one at least'),
+    ('{"lease": 7, "deliveries": [1, null], "outcome": "completed"}', 'deliveries: must be an array of numbers, of one at least'),
+    ('{"lease": 7, "deliveries": [1, 2.5], "outcome": "completed"}', 'deliveries: must be an array of numbers, of one at least'),
+    ('{"lease": 7, "deliveries": [1, -2], "outcome": "completed"}', 'deliveries: must be an array of numbers, of one at least'),
+    ('{"lease": 7, "deliveries": [[1]], "outcome": "completed"}', 'deliveries: must be an array of numbers, of one at least'),
+    ('{"lease": 7, "deliveries": [1, "x"], "outcome": "completed"}', 'deliveries: must be an array of numbers, of one at least'),
+    ('{"lease": 7, "deliveries": [9223372036854775808], "outcome": "completed"}', 'deliveries: must be an array of numbers, of one at least'),
+    ('{"lease": 7, "delivery": 1, "deliveries": [1], "outcome": "completed"}',
+     'delivery: stands for one, deliveries for several; give one of the two'),
+    ('{"lease": 7, "deliveries": [1]}', 'outcome: must be completed, failed, released, snoozed or rejected'),
+    ('{"lease": 7, "deliveries": [1], "outcome": "failed"}', 'outcome: several deliveries at once can only be completed'),
+    ('{"lease": 7, "deliveries": [1], "outcome": "completed", "events": [{}]}',
+     'deliveries: several at once have no events, state, error or after'),
+    ('{"lease": 7, "deliveries": [1], "outcome": "completed", "state": {}}',
+     'deliveries: several at once have no events, state, error or after'),
+    ('{"lease": 7, "deliveries": [1], "outcome": "completed", "error": {}}',
+     'deliveries: several at once have no events, state, error or after'),
+    ('{"lease": 7, "deliveries": [1], "outcome": "completed", "after": 1}',
+     'deliveries: several at once have no events, state, error or after'),
+    ('{"lease": 7, "deliveries": [1], "outcome": "completed", "run_times": 5}', 'run_times: must be an array, with one for each delivery'),
+    ('{"lease": 7, "deliveries": [1], "outcome": "completed", "run_times": []}', 'run_times: must be an array, with one for each delivery'),
+    ('{"lease": 7, "deliveries": [1], "outcome": "completed", "run_times": [1, 2]}',
+     'run_times: must be an array, with one for each delivery'),
     ('{"lease": 7, "delivery": 1, "outcome": "snoozed"}', 'after: is missing'),
     ('{"lease": 7, "delivery": 1, "outcome": "snoozed", "after": null}', 'after: is missing')
 ) AS given (item, fault);

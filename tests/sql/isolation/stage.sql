@@ -82,6 +82,22 @@ FROM arvo_v1.settle((
 INNER JOIN stage.held ON held.holder = p_holder AND held.delivery = verdict.delivery;
 $$;
 
+-- Completes what the holder has in hand, with one item for each lease: "event outcome [code] …".
+CREATE FUNCTION stage.complete(p_holder text) RETURNS text
+LANGUAGE sql VOLATILE AS $$
+SELECT string_agg(
+    concat_ws(' ', held.event_id, verdict.outcome, verdict.code), ', ' ORDER BY held.delivery
+)
+FROM arvo_v1.settle((
+    SELECT jsonb_agg(jsonb_build_object('lease', own.lease, 'deliveries', own.deliveries, 'outcome', 'completed'))
+    FROM (
+        SELECT lease, jsonb_agg(delivery ORDER BY delivery) AS deliveries
+        FROM stage.held WHERE holder = p_holder GROUP BY lease ORDER BY lease DESC
+    ) AS own
+)) AS verdict
+INNER JOIN stage.held ON held.holder = p_holder AND held.delivery = verdict.delivery;
+$$;
+
 -- A heartbeat for what the holder has in hand: held, lost.
 CREATE FUNCTION stage.extend(p_holder text, p_for interval DEFAULT '30 seconds') RETURNS text
 LANGUAGE sql VOLATILE AS $$
