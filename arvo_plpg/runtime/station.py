@@ -102,7 +102,7 @@ class Station:
 
     # --- deliveries come
 
-    def arrive(self, delivery: Delivery, before: Delivery | None) -> None:
+    def arrive(self, delivery: Delivery, before: Delivery | None = None) -> None:
         """Take a delivery, or put it behind the one that came before it in its line."""
         if not self.held:
             self._pace.begin(delivery.arrived)

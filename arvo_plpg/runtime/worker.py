@@ -14,9 +14,12 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from datetime import timedelta
 from functools import partial
+from itertools import groupby
 from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -364,22 +367,25 @@ class Worker:
         now = time.monotonic()
         got: dict[Station, int] = {}
         last: dict[tuple[int, int], Delivery] = {}
-        for answer in answers:
-            if answer.kind != "claimed":
-                continue
-            delivery = claimed_delivery(answer, now)
-            station = self._station_of(delivery.queue)
-            desk.settlement.hold(delivery.lease)
+        deliveries = [claimed_delivery(row, now) for row in answers if row.kind == "claimed"]
+        for lease, count in Counter(delivery.lease for delivery in deliveries).items():
+            desk.settlement.hold(lease, count)
+        for queue, together in groupby(deliveries, attrgetter("queue")):
+            station = self._station_of(queue)
             if station is None or desk.stopping:
-                route = Route(delivery.queue, _run_nothing, HandlerOptions())
-                desk.settlement.add(route, delivery, delivery.released())
+                nobody = Route(queue, _run_nothing, HandlerOptions())
+                for delivery in together:
+                    desk.settlement.add(nobody, delivery, delivery.released())
                 continue
-            before = None
-            if delivery.key is not None:
-                before = last.get((delivery.key, delivery.lease))
-                last[delivery.key, delivery.lease] = delivery
-            station.arrive(delivery, before)
-            got[station] = got.get(station, 0) + 1
+            before = station.held
+            for delivery in together:
+                if delivery.key is None:
+                    station.arrive(delivery)
+                else:
+                    line = (delivery.key, delivery.lease)
+                    station.arrive(delivery, last.get(line))
+                    last[line] = delivery
+            got[station] = got.get(station, 0) + station.held - before
         for station in got:
             station.begin()
         return got
