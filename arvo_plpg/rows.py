@@ -1,15 +1,15 @@
 """Rows: what the contract's functions answer, one class per row type of ``arvo_v1``.
 
-Frozen dataclasses rather than validated models: PostgreSQL has already checked the types, and a
-worker makes one of these per delivery. Durations are :class:`~datetime.timedelta`, times are aware
-:class:`~datetime.datetime`.
+Frozen dataclasses rather than validated models: PostgreSQL has already checked the types. The row
+of which a worker makes many thousands a second is a named tuple. Durations are
+:class:`~datetime.timedelta`, times are aware :class:`~datetime.datetime`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta  # noqa: TC003 - part of the rows' run-time types
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,7 @@ class Queue:
     paused_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatched:
+class Dispatched(NamedTuple):
     """Where an event went.
 
     ``outcome`` is queued, deferred, debounced, duplicate, throttled, domained or unroutable;
@@ -73,6 +72,19 @@ class Dispatched:
     delivery: int | None
     queue: str
     outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What became of a stream of events: how many had an outcome.
+
+    ``ordinals`` are their places in the stream, counted from 1. They are left out for queued,
+    deferred and domained, which say that an event was taken as it came.
+    """
+
+    outcome: str
+    events: int
+    ordinals: list[int]
 
 
 @dataclass(frozen=True, slots=True)
