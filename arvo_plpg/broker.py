@@ -28,14 +28,16 @@ from arvo_plpg.runtime.connect import Pool, lend, open_pool, shake_hands
 from arvo_plpg.runtime.ending import end
 from arvo_plpg.runtime.route import DOMAINS, UNROUTABLE, handler_route, listener_route
 from arvo_plpg.runtime.worker import Worker
+from arvo_plpg.stream import AsyncStream
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import AsyncIterator, Sequence
 
     from arvo_plpg.handler import AnyHandler
-    from arvo_plpg.rows import Dispatched, Queue, QueueStats
+    from arvo_plpg.rows import Copied, Dispatched, Queue, QueueStats
     from arvo_plpg.runtime.route import Listener, Route
+    from arvo_plpg.stream import AsyncEvents
 
 _PRESENCE_SECONDS = 10.0
 _BEATS_TO_MAINTAIN = 3
@@ -251,6 +253,43 @@ class PostgresEventBroker:
         given = self._options(options, start_after, priority)
         async with self._connection(connection) as used:
             return await Broker(used, schema=self._schema).dispatch_many(events, options=given)
+
+    async def dispatch_copy(
+        self,
+        events: AsyncEvents,
+        *,
+        connection: psycopg.AsyncConnection[Any] | None = None,
+        start_after: StartAfter | None = None,
+        priority: int | None = None,
+        options: DispatchOptions | None = None,
+    ) -> list[Copied]:
+        """Accept any number of events, in order, in batches of up to 1,000; the fastest way in.
+
+        The events may come out of an iterable or an asynchronous one, and are not kept. The answer
+        says how many events had which outcome, and which ones were not taken as they came:
+        duplicates, say, by their places in the stream. Other arguments are those of
+        :meth:`dispatch`.
+
+        Each batch is stored, all or none, before the one behind the next is read, so this is no
+        transaction of its own: give a ``connection`` in one when all of it must be stored or
+        nothing. A stream that broke off can be given again from the beginning, or from where
+        ``stored`` says: what is stored already is answered as a duplicate.
+
+        Raises:
+            CopyInterrupted: something went wrong, also in the iterable; ``stored`` says how many
+                events are stored, its cause what it was. With a connection of yours that is in a
+                transaction the cause itself is raised.
+        """
+        given = self._options(options, start_after, priority)
+        async with self._connection(connection) as used:
+            contract = Broker(used, schema=self._schema)
+            return await contract.dispatch_copy(self._checked(events), options=given)
+
+    async def _checked(self, events: AsyncEvents) -> AsyncIterator[ArvoEvent]:
+        async for event in AsyncStream(events):
+            _check_events([event])
+            self._check_sources([event])
+            yield event
 
     async def get_stats(self) -> list[QueueStats]:
         """Live numbers of the queues registered in this process."""

@@ -31,6 +31,7 @@
     ├── InvariantError              RV9xx: should be impossible
     │   ├── InvariantBroken         RV901
     │   └── ForeignCluster          RV902: restored into another cluster: call rebase
+    ├── CopyInterrupted             a stream of events broke off; says how many are stored
     ├── EmbeddedError               an embedded server; see embedded/errors.py
     └── SchemaError                 the installation, not the data
         ├── InvalidSchemaName       a name that cannot be installed under
@@ -103,6 +104,24 @@ class ArvoError(Exception):
         if self.hint:
             lines.append(f"Hint: {self.hint}")
         return "\n".join(lines)
+
+
+class CopyInterrupted(ArvoError):
+    """A stream of events broke off; those of the batches before are stored.
+
+    Args:
+        stored: How many events, from the beginning of the stream, are stored or were duplicates.
+        error: What went wrong; also the cause of this error.
+    """
+
+    def __init__(self, stored: int, error: Exception) -> None:
+        super().__init__(
+            "the stream of events broke off",
+            detail=f"{stored} events are stored. {type(error).__name__}: {error}",
+            hint="Correct what is wrong and go on behind them, or give the whole stream again: "
+            "what is stored is a duplicate then.",
+        )
+        self.stored = stored
 
 
 class SchemaError(ArvoError):

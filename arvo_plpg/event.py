@@ -168,6 +168,7 @@ class ArvoEvent(BaseModel):
         extensions: CloudEvents extension attributes of the user.
     """
 
+    __slots__ = ("_text",)
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
 
     id: _Text
@@ -203,7 +204,14 @@ class ArvoEvent(BaseModel):
             raise ValueError(
                 f"{self._culprit()} holds a NUL character, which jsonb cannot keep; remove it"
             )
+        object.__setattr__(self, "_text", text)  # measured, and soon sent
         return self
+
+    @property
+    def validated_json(self) -> bytes | None:
+        """The text of :meth:`to_json` as the validation wrote it; None without validation."""
+        text: bytes | None = getattr(self, "_text", None)
+        return text
 
     def _culprit(self) -> str:
         for name, value in self._flat().items():
@@ -241,7 +249,7 @@ class ArvoEvent(BaseModel):
         Numbers are spelled as Python spells them (``1e-06`` or ``20.0`` where JavaScript writes
         ``0.000001`` or ``20``); their values are the same.
         """
-        return to_json(self._flat()).decode()
+        return (self.validated_json or to_json(self._flat())).decode()
 
     @classmethod
     def from_dict(cls, flat: Mapping[str, Any]) -> Self:

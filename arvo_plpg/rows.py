@@ -59,8 +59,7 @@ class Queue:
     paused_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatched:
+class Dispatched(NamedTuple):
     """Where an event went.
 
     ``outcome`` is queued, deferred, debounced, duplicate, throttled, domained or unroutable;
@@ -73,6 +72,19 @@ class Dispatched:
     delivery: int | None
     queue: str
     outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What became of a stream of events: how many had an outcome.
+
+    ``ordinals`` are their places in the stream, counted from 1. They are left out for queued,
+    deferred and domained, which say that an event was taken as it came.
+    """
+
+    outcome: str
+    events: int
+    ordinals: list[int]
 
 
 @dataclass(frozen=True, slots=True)

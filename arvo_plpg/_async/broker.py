@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from arvo_plpg._async.copying import Copying
 from arvo_plpg._async.keeping import Keeping
 from arvo_plpg._async.monitoring import Monitoring
 from arvo_plpg._async.operating import Operating
@@ -11,7 +12,7 @@ from arvo_plpg._async.publishing import Publishing
 from arvo_plpg._async.redriving import Redriving
 from arvo_plpg._async.scheduling import Scheduling
 from arvo_plpg._async.session import Session
-from arvo_plpg.jsonb import as_jsonb
+from arvo_plpg.jsonb import as_event, as_events, as_jsonb, event_json
 from arvo_plpg.rows import (
     About,
     Claimed,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent
 
 
-class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
+class Broker(Copying, Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
     """The broker's functions on a borrowed connection; every call joins its transaction.
 
     Args:
@@ -140,7 +141,7 @@ class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
         return await self._session.one(
             Dispatched,
             "dispatch",
-            event=as_jsonb(event.to_dict()),
+            event=as_event(event),
             start_after=start_after,
             priority=priority,
             ignore_domain=ignore_domain,
@@ -160,7 +161,7 @@ class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
         return await self._session.rows(
             Dispatched,
             "dispatch_many",
-            events=as_jsonb([event.to_dict() for event in events]),
+            events=as_events(map(event_json, events)),
             start_after=start_after,
             priority=priority,
             ignore_domain=ignore_domain,

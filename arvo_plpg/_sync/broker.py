@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from arvo_plpg._sync.copying import Copying
 from arvo_plpg._sync.keeping import Keeping
 from arvo_plpg._sync.monitoring import Monitoring
 from arvo_plpg._sync.operating import Operating
@@ -12,7 +13,7 @@ from arvo_plpg._sync.publishing import Publishing
 from arvo_plpg._sync.redriving import Redriving
 from arvo_plpg._sync.scheduling import Scheduling
 from arvo_plpg._sync.session import Session
-from arvo_plpg.jsonb import as_jsonb
+from arvo_plpg.jsonb import as_event, as_events, as_jsonb, event_json
 from arvo_plpg.rows import (
     About,
     Claimed,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent
 
 
-class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
+class Broker(Copying, Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
     """The broker's functions on a borrowed connection; every call joins its transaction.
 
     Args:
@@ -141,7 +142,7 @@ class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
         return self._session.one(
             Dispatched,
             "dispatch",
-            event=as_jsonb(event.to_dict()),
+            event=as_event(event),
             start_after=start_after,
             priority=priority,
             ignore_domain=ignore_domain,
@@ -161,7 +162,7 @@ class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
         return self._session.rows(
             Dispatched,
             "dispatch_many",
-            events=as_jsonb([event.to_dict() for event in events]),
+            events=as_events(map(event_json, events)),
             start_after=start_after,
             priority=priority,
             ignore_domain=ignore_domain,

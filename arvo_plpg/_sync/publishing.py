@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from arvo_plpg.jsonb import as_jsonb
+from arvo_plpg.jsonb import as_event, as_jsonb
 from arvo_plpg.rows import Dispatched, Subscription
 
 if TYPE_CHECKING:
@@ -48,6 +48,6 @@ class Publishing:
         return self._session.rows(
             Dispatched,
             "publish",
-            event=as_jsonb(event.to_dict()),
+            event=as_event(event),
             options=None if options is None else as_jsonb(dict(options)),
         )

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import arvo_plpg
-from arvo_plpg import aio, rows, sync
+from arvo_plpg import aio, rows, stream, sync
 from arvo_plpg.errors import ArvoError
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +50,7 @@ JSON_PARAMETERS = {
     "error_rules": Mapping[str, Any],
 }
 TEMPLATES = {"schedule"}  # functions whose event is not whole yet: a mapping
+STREAMS = {"dispatch_copy"}  # methods that call their function as often as it takes
 ATTRIBUTES = {
     "text": str,
     "text[]": list[str],
@@ -108,7 +109,7 @@ def hints(function):
 
     known = {name: getattr(rows, name) for name in vars(rows)} | {
         "Mapping": Mapping, "Sequence": Sequence, "timedelta": timedelta, "datetime": datetime,
-        "Any": Any,
+        "Any": Any, "Events": stream.Events, "AsyncEvents": stream.AsyncEvents,
         "ArvoEvent": arvo_plpg.ArvoEvent, "AsyncConnection": psycopg.AsyncConnection,
         "Connection": psycopg.Connection,
     }  # fmt: skip
@@ -147,7 +148,11 @@ def test_methods_have_the_functions_parameters_in_order(catalog, twin):
             wanted = JSON_PARAMETERS[parameter.name] if kind == "jsonb" else PARAMETERS[kind]
             if parameter.name == "event" and name in TEMPLATES:
                 wanted = Mapping[str, Any]
-            assert without_none(hint) == wanted, (name, parameter.name)
+            if parameter.name == "events" and name in STREAMS:
+                wanted = stream.AsyncEvents if twin is aio else stream.Events
+            assert (
+                hint if name in STREAMS and parameter.name == "events" else without_none(hint)
+            ) == wanted, (name, parameter.name)
             optional = parameter.default is not inspect.Parameter.empty
             assert optional == (ordinal >= required), (name, parameter.name)
             # Defaults live in SQL: None means "not given". Only an empty batch may be spelled.

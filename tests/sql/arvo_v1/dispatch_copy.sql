@@ -1,0 +1,50 @@
+-- arvo_v1.dispatch_copy(events, ignore_domain, options): contract, stories, refusals.
+BEGIN;
+SELECT plan(15);
+\ir ../given.psql
+
+-- contract --------------------------------------------------------------------------------------
+
+SELECT * FROM pg_temp.contract(
+    'arvo_v1.dispatch_copy(jsonb,boolean,jsonb)',
+    'SETOF arvo_v1.copied', 'plpgsql', 'volatile', true,
+    'arvo_client, arvo_operator, arvo_worker'
+);
+
+-- stories ---------------------------------------------------------------------------------------
+
+DO $$ BEGIN PERFORM arvo_v1.register_queue('q'), arvo_v1.register_queue('arvo.domain.human'); END; $$;
+SELECT results_eq(
+    $$ SELECT outcome, events, ordinals FROM arvo_v1.dispatch_copy(jsonb_build_array(
+           pg_temp.event('1', 'q'), pg_temp.event('2', 'nobody'), pg_temp.event('1', 'q'), pg_temp.event('3', 'q'),
+           pg_temp.event('4', 'q', '{"domain": "human"}'), pg_temp.event('1', 'q')
+       )) $$,
+    $$ VALUES ('domained', 1::bigint, '{}'::bigint[]), ('duplicate', 2, '{3,6}'), ('queued', 2, '{}'), ('unroutable', 1, '{2}') $$,
+    'how many had which outcome, and where those stood that were not taken as they came'
+);
+SELECT is(
+    (SELECT string_agg(event ->> 'id', ' ' ORDER BY delivery) FROM arvo.log), '1 2 3 4', 'they are stored in order'
+);
+SELECT results_eq(
+    $$ SELECT outcome, events FROM arvo_v1.dispatch_copy(
+           jsonb_build_array(pg_temp.event('5', 'q', '{"domain": "human"}')), true, '{"start_after": 60}'
+       ) $$,
+    $$ VALUES ('deferred', 1::bigint) $$, 'domains can be ignored, and options given'
+);
+SELECT is_empty($$ SELECT * FROM arvo_v1.dispatch_copy('[]') $$, 'nothing is nothing');
+
+-- refusals --------------------------------------------------------------------------------------
+
+SELECT is(
+    pg_temp.raised($$ SELECT arvo_v1.dispatch_copy(jsonb_build_array(pg_temp.event('6', 'q'), pg_temp.event('7', 'q', '{"id": ""}'))) $$),
+    'RV001 | event is not valid | id | event 2 of 2: id: must be a text that is not empty', 'one that is not valid refuses all'
+);
+SELECT is((SELECT count(*) FROM arvo.log WHERE event ->> 'id' = '6'), 0::bigint, 'and nothing is stored');
+SELECT is(left(pg_temp.raised($$ SELECT arvo_v1.dispatch_copy('{}') $$), 5), 'RV006', 'no array');
+SELECT is(
+    left(pg_temp.raised($$ SELECT arvo_v1.dispatch_copy(jsonb_build_array(pg_temp.event('8', 'q')), false, '{"priority": "x"}') $$), 5), 'RV002',
+    'an option that is not valid'
+);
+
+SELECT * FROM finish();
+ROLLBACK;
