@@ -8,6 +8,7 @@ looking at workflows.
 from __future__ import annotations
 
 import asyncio
+import time
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span
 
-    from arvo_plpg.rows import Kin, State
+    from arvo_plpg.rows import Kin, LockedState, State
 
 Milliseconds = Annotated[int, Field(ge=1)]
 _READ_ATTEMPTS = 3
+_FRESH_SECONDS = 1.0
 MigrateMode = Literal["noop", "if_tables_dont_exist", "create_if_not_exists"]
 
 
@@ -148,11 +150,29 @@ async def release_postgres_machine_memory(memory: PostgresMachineMemory) -> None
     await memory.close()
 
 
+class _Held:
+    """A lock that is held, and the state that came with it, for the read that follows at once."""
+
+    __slots__ = ("_fresh_until", "_state", "token")
+
+    def __init__(self, locked: LockedState, seconds: float) -> None:
+        self.token = locked.token
+        self._state: LockedState | None = locked
+        self._fresh_until = time.monotonic() + min(seconds, _FRESH_SECONDS)
+
+    def take_state(self) -> LockedState | None:
+        """The state as it was when the lock was taken; once, and not for long."""
+        state, self._state = self._state, None
+        return state if time.monotonic() < self._fresh_until else None
+
+
 class PostgresMachineMemory:
     """The memory of workflows, directly in the database.
 
     Locks carry an owner token: only the holder's ``unlock`` removes one, and a write under a lock
-    that was lost is refused. No connection is held while waiting for a lock.
+    that was lost is refused. No connection is held while waiting for a lock. A lock comes with the
+    state, so that the read after it costs nothing. Taking and giving back a lock does not wait for
+    the disk; writes do.
 
     Args:
         pool: an open pool in autocommit.
@@ -164,11 +184,19 @@ class PostgresMachineMemory:
     def __init__(self, pool: Pool, config: MemoryConfig) -> None:
         self._pool = pool
         self._config = config
-        self._tokens: ContextVar[dict[str, int]] = ContextVar("arvo_plpg_lock_tokens")
+        self._tokens: ContextVar[dict[str, _Held]] = ContextVar("arvo_plpg_lock_tokens")
 
     async def read(self, subject: str) -> StateRecord | None:
         """Give the state of a subject; None if it has none. Tries three times."""
         with self._span("read", subject) as span:
+            held = self._tokens.get({}).get(subject)
+            locked = held.take_state() if held is not None else None
+            if locked is not None:
+                span.set_attribute("available", locked.data is not None)
+                if locked.data is None:
+                    return None
+                span.set_attribute("version", locked.version)
+                return StateRecord(locked.data, version=locked.version)
             state = await self._read(subject)
             span.set_attribute("available", state is not None)
             if state is None:
@@ -204,6 +232,9 @@ class PostgresMachineMemory:
         """
         with self._span("write", subject) as span:
             span.set_attribute("isNew", previous is None)
+            held = self._tokens.get({}).get(subject)
+            if held is not None:
+                held.take_state()
             async with lend(self._pool) as connection:
                 version = await self._memory(connection).write_state(
                     subject,
@@ -212,7 +243,7 @@ class PostgresMachineMemory:
                     parent_subject=metadata.parent_subject,
                     initiator=metadata.initiator,
                     source=metadata.source,
-                    lock=self._held().get(subject),
+                    lock=held.token if held is not None else None,
                 )
             span.set_attribute("version", version)
 
@@ -223,17 +254,16 @@ class PostgresMachineMemory:
         one task, or in tasks that were started from it after it was taken.
         """
         config = self._config.lock_config
+        ttl = timedelta(milliseconds=config.ttl_ms)
         wait = config.initial_delay_ms / 1000
         with self._span("lock", subject) as span:
             for attempt in range(1, config.max_retries + 2):
                 span.set_attribute("attempts", attempt)
                 async with lend(self._pool) as connection:
-                    lock = await self._memory(connection).acquire_lock(
-                        subject, timedelta(milliseconds=config.ttl_ms)
-                    )
-                span.set_attribute("acquired", lock is not None)
-                if lock is not None:
-                    self._tokens.set({**self._held(), subject: lock.token})
+                    locked = await self._memory(connection).lock_state(subject, ttl, durable=False)
+                span.set_attribute("acquired", locked is not None)
+                if locked is not None:
+                    self._tokens.set({**self._held(), subject: _Held(locked, ttl.total_seconds())})
                     return True
                 if attempt <= config.max_retries:
                     await asyncio.sleep(wait)
@@ -242,14 +272,16 @@ class PostgresMachineMemory:
 
     async def unlock(self, subject: str) -> bool:
         """Give the lock back; always true. Another holder's lock is never touched."""
-        held = self._held()
-        token = held.pop(subject, None)
-        self._tokens.set(held)
+        every = self._held()
+        held = every.pop(subject, None)
+        self._tokens.set(every)
         with self._span("unlock", subject) as span:
-            if token is not None:
+            if held is not None:
                 try:
                     async with lend(self._pool) as connection:
-                        await self._memory(connection).release_lock(subject, token)
+                        await self._memory(connection).release_lock(
+                            subject, held.token, durable=False
+                        )
                 except (psycopg.Error, ArvoError, OSError) as error:
                     span.record_exception(error)  # it lapses by itself
         return True
@@ -259,6 +291,9 @@ class PostgresMachineMemory:
         with self._span("cleanup", subject) as span:
             span.set_attribute("skipped", not self._config.enable_cleanup)
             if self._config.enable_cleanup:
+                held = self._tokens.get({}).get(subject)
+                if held is not None:
+                    held.take_state()
                 async with lend(self._pool) as connection:
                     await self._memory(connection).cleanup_state(subject)
 
@@ -298,7 +333,7 @@ class PostgresMachineMemory:
     def _span(self, operation: str, subject: str) -> AbstractContextManager[Span]:
         return memory_span(operation, subject, enabled=self._config.enable_otel)
 
-    def _held(self) -> dict[str, int]:
+    def _held(self) -> dict[str, _Held]:
         return dict(self._tokens.get({}))
 
     def _memory(self, connection: psycopg.AsyncConnection[object]) -> Memory:

@@ -186,6 +186,17 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedState:
+    """A lock that was taken, with the state of its subject; ``version`` is 0 when it has none."""
+
+    subject: str
+    token: int
+    expires_at: datetime
+    version: int
+    data: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Kin:
     """One workflow of a tree of workflows."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from arvo_plpg._async.session import Session
 from arvo_plpg.jsonb import as_jsonb
-from arvo_plpg.rows import Kin, Lock, State
+from arvo_plpg.rows import Kin, Lock, LockedState, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,9 +62,26 @@ class Memory:
         )
         return version
 
-    async def acquire_lock(self, subject: str, ttl: timedelta | None = None) -> Lock | None:
-        """Take the lock on a subject; None when somebody holds it. Never waits."""
-        return await self._session.row(Lock, "acquire_lock", subject=subject, ttl=ttl)
+    async def acquire_lock(
+        self, subject: str, ttl: timedelta | None = None, *, durable: bool | None = None
+    ) -> Lock | None:
+        """Take the lock on a subject; None when somebody holds it. Never waits.
+
+        ``durable=False`` does not wait for the disk, and neither does the commit of the transaction
+        that the call is in: use it only where the call is a transaction of its own. A crash of the
+        server may undo such a lock; its holder's next write is refused then.
+        """
+        return await self._session.row(
+            Lock, "acquire_lock", subject=subject, ttl=ttl, durable=durable
+        )
+
+    async def lock_state(
+        self, subject: str, ttl: timedelta | None = None, *, durable: bool | None = None
+    ) -> LockedState | None:
+        """Take the lock on a subject and read its state, in one round trip; see acquire_lock."""
+        return await self._session.row(
+            LockedState, "lock_state", subject=subject, ttl=ttl, durable=durable
+        )
 
     async def renew_lock(self, subject: str, token: int, ttl: timedelta | None = None) -> bool:
         """Keep a lock that is still held under this token; false when it is not."""
@@ -73,9 +90,15 @@ class Memory:
         )
         return renewed
 
-    async def release_lock(self, subject: str, token: int) -> bool:
-        """Give back the lock held under this token; false when it is not held under it."""
-        released: bool = await self._session.scalar("release_lock", subject=subject, token=token)
+    async def release_lock(self, subject: str, token: int, *, durable: bool | None = None) -> bool:
+        """Give back the lock held under this token; false when it is not held under it.
+
+        ``durable=False`` as in acquire_lock: after a crash of the server the lock may last until
+        its time is over.
+        """
+        released: bool = await self._session.scalar(
+            "release_lock", subject=subject, token=token, durable=durable
+        )
         return released
 
     async def cleanup_state(self, subject: str) -> bool:

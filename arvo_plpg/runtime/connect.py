@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import select
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[Any]]
 
+
+_TRUSTED_SECONDS = 5.0
+_CHECKED: WeakKeyDictionary[psycopg.AsyncConnection[Any], float] = WeakKeyDictionary()
 
 # A silent peer is given up after some ten seconds, not after the kernel's quarter of an hour.
 _PATIENCE: dict[str, Any] = {
@@ -136,7 +142,7 @@ async def open_pool(
         timeout=wait_seconds,
         max_idle=idle_seconds,
         kwargs={"autocommit": True, **connection_parameters(dsn, schema), **(options or {})},
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
         open=False,
     )
     try:
@@ -145,6 +151,26 @@ async def open_pool(
         await pool.close()
         raise unreachable(error, dsn) from None
     return pool
+
+
+async def _check(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Raise if a connection is broken; ask the server only if the socket does not tell.
+
+    A server that goes away, or ends a session, says so: then there is something to read.
+    """
+    now = time.monotonic()
+    before, _CHECKED[connection] = _CHECKED.get(connection, 0.0), now
+    if now - before < _TRUSTED_SECONDS and not _is_readable(connection.fileno()):
+        return
+    await AsyncConnectionPool.check_connection(connection)
+
+
+def _is_readable(descriptor: int) -> bool:
+    if not hasattr(select, "poll"):
+        return True  # cannot be told here without a limit on the number
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @asynccontextmanager

@@ -191,6 +191,36 @@ async def test_a_lapsed_lock_can_be_taken_and_its_old_holder_is_fenced_off(
     assert Memory(connection).release_lock("flow", taken.token)
 
 
+async def test_a_lock_comes_with_the_state_for_one_read_at_once(memory, connection, ask):
+    await memory.write("flow", {"n": 1}, None, about("flow"))
+    assert await memory.lock("flow")
+    Memory(connection).write_state("flow", {"n": 2}, 1)
+    first = await memory.read("flow")
+    assert (first, first.version) == ({"n": 1}, 1), "as it was when the lock was taken"
+    assert await memory.read("flow") == {"n": 2}, "then as it is"
+    with pytest.raises(VersionConflict):
+        await memory.write("flow", {"n": 3}, first, about("flow"))
+    assert await memory.unlock("flow")
+    assert ask("SELECT count(*) FROM arvo.state_lock") == [(0,)]
+
+
+async def test_what_was_locked_and_written_is_read_as_written(memory):
+    assert await memory.lock("flow")
+    await memory.write("flow", {"n": 1}, None, about("flow"))
+    assert await memory.read("flow") == {"n": 1}, "not as it was when the lock was taken"
+    await memory.unlock("flow")
+    assert await memory.lock("flow")
+    await memory.cleanup("flow")
+    assert await memory.read("flow") is None
+    assert await memory.unlock("flow")
+
+
+async def test_a_lock_that_has_no_state_says_so(memory):
+    assert await memory.lock("flow")
+    assert await memory.read("flow") is None
+    await memory.unlock("flow")
+
+
 async def test_lock_tries_as_often_as_configured(memory_on, elsewhere):
     holder = await memory_on()
     assert await holder.lock("flow")

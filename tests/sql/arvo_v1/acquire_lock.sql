@@ -1,19 +1,19 @@
--- arvo_v1.acquire_lock(subject, ttl): contract, stories, refusals.
+-- arvo_v1.acquire_lock(subject, ttl, durable): contract, stories, refusals.
 BEGIN;
-SELECT plan(24);
+SELECT plan(31);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
 
 SELECT * FROM pg_temp.contract(
-    'arvo_v1.acquire_lock(text,interval)',
+    'arvo_v1.acquire_lock(text,interval,boolean)',
     'SETOF arvo_v1.lock', 'plpgsql', 'volatile', true,
     'arvo_worker'
 );
 
 -- stories ---------------------------------------------------------------------------------------
 
-SET LOCAL arvo.frozen_clock = '2030-01-01T00:00:00Z';
+SET arvo.frozen_clock = '2030-01-01T00:00:00Z';
 CREATE TEMPORARY TABLE first_lock AS SELECT * FROM arvo_v1.acquire_lock('order-1', '10 seconds');
 SELECT results_eq(
     'SELECT subject, expires_at FROM first_lock',
@@ -29,7 +29,7 @@ SELECT results_eq(
     'another subject has another lock; two minutes are the default'
 );
 
-SET LOCAL arvo.frozen_clock = '2030-01-01T00:00:09.999999Z';
+SET arvo.frozen_clock = '2030-01-01T00:00:09.999999Z';
 SELECT is_empty(
     $$ SELECT * FROM arvo_v1.acquire_lock('order-1', '10 seconds') $$,
     'one microsecond before its time is over it is held'
@@ -39,7 +39,7 @@ SELECT results_eq(
     $$ SELECT token, timestamptz '2030-01-01 00:00:00Z' FROM first_lock $$,
     'and nothing about it has changed'
 );
-SET LOCAL arvo.frozen_clock = '2030-01-01T00:00:10Z';
+SET arvo.frozen_clock = '2030-01-01T00:00:10Z';
 CREATE TEMPORARY TABLE second_lock AS SELECT * FROM arvo_v1.acquire_lock('order-1', '1 millisecond');
 SELECT results_eq(
     'SELECT subject, expires_at FROM second_lock',
@@ -58,6 +58,33 @@ SELECT is(
     (SELECT count(*) FROM arvo_v1.acquire_lock(repeat('s', 20000), '30 days')), 1::bigint,
     'a subject may be longer than 10,000 characters'
 );
+
+SELECT ok(
+    (SELECT bool_and(token >> 12 BETWEEN 1 AND currval('arvo.lock_token')) FROM arvo.state_lock),
+    'its number is in the high bits'
+);
+SELECT isnt(
+    (SELECT count(DISTINCT token & 4095) FROM (SELECT (arvo_v1.acquire_lock('r' || n)).token FROM generate_series(1, 40) AS n) AS taken),
+    1::bigint, 'the low ones are random'
+);
+
+-- stories: durable or not
+
+SET synchronous_commit = 'on';
+COMMIT AND CHAIN;
+SELECT count(*) FROM arvo_v1.acquire_lock('order-3', '1 second') \gset
+SELECT is(current_setting('synchronous_commit'), 'on', 'a lock is durable');
+SELECT count(*) FROM arvo_v1.acquire_lock('order-3', '10 seconds', false) \gset
+SELECT is(current_setting('synchronous_commit'), 'on', 'and a transaction that has written stays so');
+COMMIT AND CHAIN;
+SELECT count(*) AS locks FROM arvo_v1.acquire_lock('order-4', '10 seconds', false) \gset
+SELECT is(current_setting('synchronous_commit') || ' ' || :locks, 'off 1', 'one of its own need not be');
+COMMIT AND CHAIN;
+SELECT is(current_setting('synchronous_commit'), 'on', 'for that transaction');
+SELECT count(*) FROM arvo_v1.acquire_lock('order-5', '10 seconds', NULL) \gset
+SELECT is(current_setting('synchronous_commit'), 'on', 'only if it says so');
+DELETE FROM arvo.state_lock;
+COMMIT AND CHAIN;
 
 -- refusals --------------------------------------------------------------------------------------
 

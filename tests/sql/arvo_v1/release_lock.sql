@@ -1,19 +1,19 @@
--- arvo_v1.release_lock(subject, token): contract, stories, refusals.
+-- arvo_v1.release_lock(subject, token, durable): contract, stories, refusals.
 BEGIN;
-SELECT plan(17);
+SELECT plan(21);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
 
 SELECT * FROM pg_temp.contract(
-    'arvo_v1.release_lock(text,bigint)',
+    'arvo_v1.release_lock(text,bigint,boolean)',
     'boolean', 'plpgsql', 'volatile', true,
     'arvo_worker'
 );
 
 -- stories ---------------------------------------------------------------------------------------
 
-SET LOCAL arvo.frozen_clock = '2030-01-01T00:00:00Z';
+SET arvo.frozen_clock = '2030-01-01T00:00:00Z';
 SELECT token AS first FROM arvo_v1.acquire_lock('order-1', '10 seconds') \gset
 SELECT token AS other FROM arvo_v1.acquire_lock('order-2', '10 seconds') \gset
 SELECT ok(arvo_v1.release_lock('order-1', :first), 'the holder gives it back');
@@ -31,10 +31,21 @@ SELECT is(arvo_v1.release_lock('order-1', :other), false, 'nor does that of anot
 SELECT is(arvo_v1.release_lock('order-1', NULL), false, 'nor no token');
 SELECT is(arvo_v1.release_lock(NULL, :second), false, 'nor no subject');
 SELECT is((SELECT count(*) FROM arvo.state_lock), 2::bigint, 'both locks are held still');
-SET LOCAL arvo.frozen_clock = '2030-01-01T01:00:00Z';
+SET arvo.frozen_clock = '2030-01-01T01:00:00Z';
 SELECT ok(
     arvo_v1.release_lock('order-1', :second), 'a lapsed lock that nobody took is still its holder''s to remove'
 );
+
+-- stories: durable or not
+
+SET synchronous_commit = 'on';
+COMMIT AND CHAIN;
+SELECT is(arvo_v1.release_lock('nobody', 1, NULL), false, 'nothing to release');
+SELECT is(current_setting('synchronous_commit'), 'on', 'a release is durable');
+COMMIT AND CHAIN;
+SELECT arvo_v1.release_lock('nobody', 1, false) AS released \gset
+SELECT is(:'released'::boolean, false, 'nothing to release');
+SELECT is(current_setting('synchronous_commit'), 'off', 'unless it is a transaction of its own, and says so');
 
 SELECT * FROM finish();
 ROLLBACK;
