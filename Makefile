@@ -17,7 +17,7 @@ BENCH_ARGS ?=
 .NOTPARALLEL:
 .PHONY: help venv demo test test-sql test-sql-15 test-isolation test-python test-ladder plcheck \
 	lint types seals sync migrate rollback functions migration doctor format dist clean \
-	bench bench-full bench-draw bench-plans
+	bench bench-full bench-draw bench-plans bench-profile
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -90,7 +90,7 @@ $(BENCH): pyproject.toml | $(BIN)/python
 	@$(PIP) install -e '.[bench]'
 	@touch $(LIGHT) $(BENCH)
 
-bench: $(BENCH) ## Measure ours and its peers, quickly; more arguments: make bench BENCH_ARGS='--only drain'
+bench: $(BENCH) ## Measure ours and its peers, in ten minutes; more arguments: make bench BENCH_ARGS='--only drain'
 	@$(BIN)/python -m bench run --mode quick $(BENCH_ARGS)
 
 bench-full: $(BENCH) ## The same, for hours: every steady state outlasts a lease
@@ -98,6 +98,9 @@ bench-full: $(BENCH) ## The same, for hours: every steady state outlasts a lease
 
 bench-draw: $(BENCH) ## Draw tables and charts again from what was recorded last
 	@$(BIN)/python -m bench draw $(BENCH_ARGS)
+
+bench-profile: $(BENCH) ## Show the server's CPU of each hot call: make bench-profile BENCH_ARGS='"work 100" --functions'
+	@$(BIN)/python -m bench profile $(BENCH_ARGS)
 
 bench-plans: $(BENCH) ## Show the buffers of each call of the contract: make bench-plans BENCH_ARGS='--sizes 0 1000000'
 	@$(BIN)/python -m bench plans $(BENCH_ARGS)
