@@ -1,6 +1,6 @@
 -- arvo_v1.work(results, queues, limit, worker, limits, lease): contract, stories, refusals.
 BEGIN;
-SELECT plan(23);
+SELECT plan(24);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -25,6 +25,10 @@ $$;
 SELECT results_eq(
     $$ SELECT kind, wait, lease, delivery FROM arvo_v1.work('[]', '{a,b}') $$,
     $$ VALUES ('idle', NULL::interval, NULL::bigint, NULL::bigint) $$, 'nothing to do, nothing in sight'
+);
+SELECT results_eq(
+    $$ SELECT kind, wait FROM arvo_v1.work('[]', '{a,b}') $$,
+    $$ VALUES ('idle', NULL::interval) $$, 'also when the promoter has been there'
 );
 SELECT arvo_v1.dispatch(pg_temp.event('later', 'a'), '30 seconds') \gset
 COMMIT AND CHAIN;
