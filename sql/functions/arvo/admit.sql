@@ -23,7 +23,7 @@ DECLARE
     v_turns arvo.turn[] := '{}'::arvo.turn[];
     v_keys bigint[];
     v_places bigint[];
-    v_passed bigint[] := '{}';
+    v_passed bigint[] := '{}'::bigint[];
     v_most integer;
     v_at integer;
     v_holder bigint;
@@ -128,7 +128,7 @@ BEGIN
             WHERE given.address IS NULL
         )
 
-        SELECT coalesce(array_agg(given.key), '{}'), coalesce(sum(given.entries), 0)
+        SELECT coalesce(array_agg(given.key), '{}'), coalesce(sum(given.entries), 0)::integer
         INTO v_passed, v_taking.taken
         FROM given;
         IF v_taking.taken = cardinality(p_batch) THEN
