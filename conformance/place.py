@@ -7,10 +7,11 @@ import secrets
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,9 +73,9 @@ class Place:
     def clients_dsn(self) -> str:
         """How the client under test connects."""
         if self._clock is not None:
-            return self._dsn
+            return uri(self._dsn)
         name, password = self._user
-        return make_conninfo(self._dsn, user=name, password=password)
+        return uri(self._dsn, user=name, password=password)
 
     def stop_clock(self, moment: str) -> None:
         """Let time stand still, in this session and in all that are opened from now on."""
@@ -145,6 +146,15 @@ class Place:
             sql.Identifier("arvo_v1", function), sql.SQL(", ").join(arguments)
         )
         return [row for (row,) in connection.execute(query)]
+
+
+def uri(dsn: str, **changes: str) -> str:
+    """Give a connection string in the form that every language's driver reads."""
+    parts = {**conninfo_to_dict(dsn), **changes}
+    user, password, database = (
+        quote(str(parts.pop(name, "")), safe="") for name in ("user", "password", "dbname")
+    )
+    return f"postgresql://{user}{f':{password}' if password else ''}@/{database}?{urlencode(parts, quote_via=quote)}"
 
 
 def _text(value: object, kind: str) -> object:
