@@ -154,7 +154,8 @@ def uri(dsn: str, **changes: str) -> str:
     user, password, database = (
         quote(str(parts.pop(name, "")), safe="") for name in ("user", "password", "dbname")
     )
-    return f"postgresql://{user}{f':{password}' if password else ''}@/{database}?{urlencode(parts, quote_via=quote)}"
+    known = f"{user}:{password}" if password else user
+    return f"postgresql://{known}@/{database}?{urlencode(parts, quote_via=quote)}"
 
 
 def _text(value: object, kind: str) -> object:
