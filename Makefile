@@ -16,8 +16,7 @@ BENCH_ARGS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help venv demo test test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
-	plcheck \
-	lint types seals sync migrate rollback functions migration doctor format dist clean \
+	plcheck lint types seals sync migrate rollback functions migration doctor format dist clean \
 	bench bench-full bench-draw bench-plans
 
 help: ## Show this list

@@ -58,8 +58,14 @@ class Failed(Exception):  # noqa: N818 - named for what happened
     """A step did not go as the scenario expects."""
 
 
-def play(client: Client, scenario: Scenario, place: Place) -> None:
+def play(client: Client, scenario: Scenario, place: Place, patience: float = float("inf")) -> None:
     """Play a scenario.
+
+    Args:
+        client: the client under test.
+        scenario: what happens.
+        place: where.
+        patience: seconds that a step is waited for at most, whatever its ``within`` says.
 
     Raises:
         Failed: a step did not go as expected.
@@ -72,11 +78,15 @@ def play(client: Client, scenario: Scenario, place: Place) -> None:
     for number, step in enumerate(scenario.steps, start=1):
         try:
             verb = _verb(step)
-            found = _take(client, place, verb, step, names)
+            found = _take(client, place, verb, _hastened(step, patience), names)
         except (Refused, KeyError, ValueError, psycopg.Error) as error:
             found = f"{type(error).__name__}: {error}"
         if found is not None:
             raise Failed(f"{scenario.name}, step {number} ({step}): {found}")
+
+
+def _hastened(step: Mapping[str, Any], patience: float) -> dict[str, Any]:
+    return {**step, "within": min(step.get("within", 0), patience)}
 
 
 def _verb(step: Mapping[str, Any]) -> str:

@@ -45,7 +45,7 @@ def wrong(request):
 )
 def test_a_wrong_client_is_caught(wrong, name, told, place):
     with pytest.raises(Failed, match=told):
-        play(wrong, BY_NAME[name], place)
+        play(wrong, BY_NAME[name], place, patience=4)
 
 
 @pytest.mark.parametrize(
