@@ -142,5 +142,6 @@ dist: $(DEV) ## Build the wheel into dist/
 	@ls dist
 
 clean: ## Remove everything that make has made
-	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	    examples/typescript/node_modules examples/typescript/dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

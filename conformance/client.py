@@ -82,7 +82,7 @@ class Client:
             Misbehaved: it does not answer as the protocol says.
         """
         number = next(self._numbers)
-        question = json.dumps({"id": number, "op": op, **given}, ensure_ascii=False)
+        question = json.dumps({"id": number, "op": op, **given})
         if self._process.stdin is None:
             raise Misbehaved("no standard input")
         try:

@@ -20,6 +20,7 @@ export async function connect(connectionString: string, { name, patience }: Conn
     application_name: name,
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
+    keepAliveInitialDelayMillis: 5000,
     ...(patience === undefined ? {} : { query_timeout: patience }),
   });
   client.on('error', () => undefined); // the call under way, or the next one, fails with it

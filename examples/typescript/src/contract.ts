@@ -217,7 +217,7 @@ export class Contract {
     try {
       return (await this.connection.query(text, values)).rows as T[];
     } catch (error) {
-      throw translate(error);
+      throw translate(error, name.startsWith('dispatch') ? 'RV001' : 'RV006');
     }
   }
 }

@@ -95,21 +95,24 @@ function sendable(result: Result): Result {
 /** Read from the claim, written with the settlement: the step is one transaction. */
 class StepMemory implements MachineMemory {
   private held: StateWrite | null = null;
-  private given: object | null = null;
+  /** What `read` gave since the last write. */
+  private given = new WeakSet<object>();
 
   constructor(private readonly subject: string, private readonly known: Known | null) {}
 
   async read(subject: string): Promise<JsonObject | null> {
     this.check(subject);
     const data = this.held?.data ?? this.known?.data ?? null;
-    this.given = data === null ? null : structuredClone(data);
-    return this.given as JsonObject | null;
+    if (data === null) return null;
+    const copy = structuredClone(data);
+    this.given.add(copy);
+    return copy;
   }
 
   async write(subject: string, data: JsonObject, previous: object | null, metadata?: MemoryMetadata): Promise<void> {
     this.check(subject);
     const stored = this.held ?? this.known;
-    if ((stored === null) !== (previous === null) || (previous !== null && previous !== this.given)) {
+    if ((stored === null) !== (previous === null) || (previous !== null && !this.given.has(previous))) {
       throw new ArvoError('version mismatch: the state has moved on', 'RV101',
         'the write is not based on what was read in this step', 'Write on top of what read() gave.');
     }
@@ -121,7 +124,7 @@ class StepMemory implements MachineMemory {
       initiator: readable(metadata?.initiator),
       source: metadata?.source ?? null,
     };
-    this.given = null;
+    this.given = new WeakSet();
   }
 
   /** The delivery's lease covers its subject. */

@@ -40,8 +40,18 @@ export class DeadlineExceeded extends Error {
   override name = 'DeadlineExceeded';
 }
 
-/** Gives our error for an SQLSTATE of class RV, any other error as it is. */
-export function translate(error: unknown): unknown {
+/** What jsonb and text cannot keep: NUL characters, and escapes that are no characters. */
+const UNSTORABLE = new Set(['22P05', '22P02', '22021']);
+
+/**
+ * Gives our error for an SQLSTATE of class RV, any other error as it is.
+ *
+ * @param mistake the code of what was sent, if it cannot be stored: RV001 for an event, RV006 for anything else
+ */
+export function translate(error: unknown, mistake: 'RV001' | 'RV006'): unknown {
+  if (error instanceof pg.DatabaseError && UNSTORABLE.has(error.code ?? '')) {
+    return new ArvoError('a text cannot be stored', mistake, error.message, 'Remove NUL characters and lone surrogates.');
+  }
   if (error instanceof pg.DatabaseError && error.code?.startsWith('RV')) {
     return new ArvoError(
       error.message, error.code, error.detail ?? null, error.hint ?? null, error.column ?? null,

@@ -25,7 +25,7 @@ export class Wakeup {
       if (this.stopped) return close(client);
       this.client = client;
       client.on('notification', (notification) => this.woken(notification.payload ?? ''));
-      client.on('end', () => this.again());
+      client.on('end', () => { if (this.client === client) this.again(); });
       await client.query(`LISTEN "${this.schema}_wake"`);
       this.backoff.reset();
       this.woken('');
