@@ -15,8 +15,8 @@ BENCH_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv demo test test-sql test-sql-15 test-isolation test-python test-ladder plcheck \
-	lint types seals sync migrate rollback functions migration doctor format dist clean \
+.PHONY: help venv demo test test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
+	plcheck lint types seals sync migrate rollback functions migration doctor format dist clean \
 	bench bench-full bench-draw bench-plans bench-profile
 
 help: ## Show this list
@@ -80,6 +80,11 @@ plcheck: $(DEV) ## Check PL/pgSQL with plpgsql_check on Debian's PostgreSQL 15, 
 test-python: $(DEV) ## Run pytest; more arguments: make test-python PYTEST_ARGS='-k lock'
 	$(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)
 
+test-interop: $(DEV) ## Run the conformance suite and the workflow in two languages; test-python has it, too
+	@command -v node >/dev/null && command -v npm >/dev/null || \
+	    echo 'make: Node or npm is missing: the tests of the TypeScript client are skipped' >&2
+	$(BIN)/pytest -n $(JOBS) tests/python/interop $(PYTEST_ARGS)
+
 test-ladder: $(DEV) ## Climb all migrations up, down and up again
 	$(BIN)/pytest -k ladder $(PYTEST_ARGS)
 
@@ -140,5 +145,6 @@ dist: $(DEV) ## Build the wheel into dist/
 	@ls dist
 
 clean: ## Remove everything that make has made
-	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	    examples/typescript/node_modules examples/typescript/dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
