@@ -1,6 +1,7 @@
 """An event broker and workflow memory for Arvo that live inside PostgreSQL."""
 
 from arvo_plpg.broker import PostgresEventBroker
+from arvo_plpg.cloud_event import HttpMessage, from_http, to_http_binary, to_http_structured
 from arvo_plpg.contract import (
     ArvoContract,
     ArvoOrchestratorContract,
@@ -138,6 +139,7 @@ __all__ = [
     "HandlerContext",
     "HandlerNotRegistered",
     "HandlerOptions",
+    "HttpMessage",
     "InvalidArgument",
     "InvalidContractError",
     "InvalidEventError",
@@ -193,10 +195,13 @@ __all__ = [
     "create_arvo_resumable",
     "create_simple_arvo_contract",
     "current_delivery",
+    "from_http",
     "is_stateful",
     "is_violation_error",
     "parse_arvo_event_id",
     "parse_dataschema",
     "release_postgres_machine_memory",
     "resolve_event_domain",
+    "to_http_binary",
+    "to_http_structured",
 ]
