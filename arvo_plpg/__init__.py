@@ -14,6 +14,14 @@ from arvo_plpg.contract import (
     create_arvo_orchestrator_contract,
     create_simple_arvo_contract,
 )
+from arvo_plpg.contract_version import (
+    ContractVersion,
+    SimpleVersion,
+    WorkflowVersion,
+    contract_version,
+    simple_version,
+    workflow_version,
+)
 from arvo_plpg.dataschema import DataSchema, parse_dataschema
 from arvo_plpg.domain import ArvoDomain, resolve_event_domain
 from arvo_plpg.errors import (
@@ -70,6 +78,8 @@ from arvo_plpg.handlers.resumable import (
     ResumableResult,
     create_arvo_resumable,
 )
+from arvo_plpg.handlers.version_handler import VersionHandler
+from arvo_plpg.json_schema import JsonSchema
 from arvo_plpg.machine_memory import MachineMemory, MemoryMetadata, StateRecord
 from arvo_plpg.memory import (
     LockConfig,
@@ -123,6 +133,7 @@ __all__ = [
     "Completion",
     "ConfigViolation",
     "ConflictError",
+    "ContractVersion",
     "ContractViolation",
     "DataSchema",
     "DatabaseUnreachable",
@@ -145,6 +156,7 @@ __all__ = [
     "InvalidEventError",
     "InvalidOption",
     "InvalidSubjectError",
+    "JsonSchema",
     "LeaseLost",
     "LockConfig",
     "LockLost",
@@ -165,6 +177,7 @@ __all__ = [
     "SchemaError",
     "SchemaMissing",
     "SchemaTooOld",
+    "SimpleVersion",
     "SimpleVersionDefinition",
     "SourceMismatch",
     "StateRecord",
@@ -177,13 +190,16 @@ __all__ = [
     "UnknownQueue",
     "VersionConflict",
     "VersionDefinition",
+    "VersionHandler",
     "VersionedContract",
     "VersionedOrchestratorContract",
     "ViolationError",
     "WorkerOptions",
     "WorkflowCompletionNotConfigured",
+    "WorkflowVersion",
     "WrongIsolation",
     "connect_postgres_machine_memory",
+    "contract_version",
     "create_arvo_contract",
     "create_arvo_event",
     "create_arvo_event_factory",
@@ -202,6 +218,8 @@ __all__ = [
     "parse_dataschema",
     "release_postgres_machine_memory",
     "resolve_event_domain",
+    "simple_version",
     "to_http_binary",
     "to_http_structured",
+    "workflow_version",
 ]
