@@ -277,7 +277,9 @@ def _kept_context(
         return kept
     context = result.context
     plain = context.model_dump(mode="json") if isinstance(context, BaseModel) else context
-    copied: dict[str, Any] = thaw(freeze(plain, "context"))
+    copied = thaw(freeze(plain, "context"))
+    if not isinstance(copied, dict):
+        raise TypeError(f"the context must be a JSON object, not {type(context).__name__}")
     return copied
 
 
