@@ -16,6 +16,7 @@ from arvo_plpg.model_error import ModelError
 EventData = Mapping[str, Any] | BaseModel
 """Data of an event: a JSON object, or a pydantic model that dumps to one."""
 
+_SHOWN: Final = 80
 PARENT_SUBJECT: Final = "parentSubject$$"
 """The key of an init event that names the parent workflow."""
 
@@ -142,7 +143,14 @@ def plain(data: EventData) -> dict[str, Any]:
 
 
 def _misfits(error: ValidationError) -> str:
+    """Tell each misfit: its place, the rule, and what is there, in short."""
     return "; ".join(
         f"{'.'.join(str(part) for part in item['loc']) or 'data'}: {item['msg']}"
-        for item in error.errors(include_url=False, include_input=False)
+        + ("" if item["type"] == "missing" else f", not {_short(item['input'])}")
+        for item in error.errors(include_url=False)
     )
+
+
+def _short(value: object) -> str:
+    shown = ascii(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
