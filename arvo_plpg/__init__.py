@@ -1,6 +1,7 @@
 """An event broker and workflow memory for Arvo that live inside PostgreSQL."""
 
 from arvo_plpg.broker import PostgresEventBroker
+from arvo_plpg.cloud_event import HttpMessage, from_http, to_http_binary, to_http_structured
 from arvo_plpg.contract import (
     ArvoContract,
     ArvoOrchestratorContract,
@@ -12,6 +13,14 @@ from arvo_plpg.contract import (
     create_arvo_contract,
     create_arvo_orchestrator_contract,
     create_simple_arvo_contract,
+)
+from arvo_plpg.contract_version import (
+    ContractVersion,
+    SimpleVersion,
+    WorkflowVersion,
+    contract_version,
+    simple_version,
+    workflow_version,
 )
 from arvo_plpg.dataschema import DataSchema, parse_dataschema
 from arvo_plpg.domain import ArvoDomain, resolve_event_domain
@@ -71,6 +80,8 @@ from arvo_plpg.handlers.resumable import (
     ResumableResult,
     create_arvo_resumable,
 )
+from arvo_plpg.handlers.version_handler import VersionHandler
+from arvo_plpg.json_schema import JsonSchema
 from arvo_plpg.machine_memory import MachineMemory, MemoryMetadata, StateRecord
 from arvo_plpg.memory import (
     LockConfig,
@@ -125,6 +136,7 @@ __all__ = [
     "Completion",
     "ConfigViolation",
     "ConflictError",
+    "ContractVersion",
     "ContractViolation",
     "CopyInterrupted",
     "DataSchema",
@@ -142,12 +154,14 @@ __all__ = [
     "HandlerContext",
     "HandlerNotRegistered",
     "HandlerOptions",
+    "HttpMessage",
     "InvalidArgument",
     "InvalidContractError",
     "InvalidEventError",
     "InvalidHandler",
     "InvalidOption",
     "InvalidSubjectError",
+    "JsonSchema",
     "LeaseLost",
     "LockConfig",
     "LockLost",
@@ -168,6 +182,7 @@ __all__ = [
     "SchemaError",
     "SchemaMissing",
     "SchemaTooOld",
+    "SimpleVersion",
     "SimpleVersionDefinition",
     "SourceMismatch",
     "StateRecord",
@@ -180,13 +195,16 @@ __all__ = [
     "UnknownQueue",
     "VersionConflict",
     "VersionDefinition",
+    "VersionHandler",
     "VersionedContract",
     "VersionedOrchestratorContract",
     "ViolationError",
     "WorkerOptions",
     "WorkflowCompletionNotConfigured",
+    "WorkflowVersion",
     "WrongIsolation",
     "connect_postgres_machine_memory",
+    "contract_version",
     "create_arvo_contract",
     "create_arvo_event",
     "create_arvo_event_factory",
@@ -199,10 +217,15 @@ __all__ = [
     "create_simple_arvo_contract",
     "current_deliveries",
     "current_delivery",
+    "from_http",
     "is_stateful",
     "is_violation_error",
     "parse_arvo_event_id",
     "parse_dataschema",
     "release_postgres_machine_memory",
     "resolve_event_domain",
+    "simple_version",
+    "to_http_binary",
+    "to_http_structured",
+    "workflow_version",
 ]

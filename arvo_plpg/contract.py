@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypedDict, overload
 
+from typing_extensions import TypeVar
+
+from arvo_plpg.contract_version import ContractVersion, SimpleVersion, VersionOf, WorkflowVersion
 from arvo_plpg.dataschema import DataSchema
 from arvo_plpg.model_error import InvalidContractError
 from arvo_plpg.pattern import is_domain, is_event_type, is_version, version_key
 from arvo_plpg.payload import (
     SYSTEM_ERROR_SCHEMA,
+    EventData,
     OrchestratorInitSchema,
     Schema,
     SchemaSource,
+    as_schema,
 )
 from arvo_plpg.subject import WILDCARD_VERSION
 from arvo_plpg.uri import is_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Sequence
 
 _V = TypeVar("_V")
+_Made = TypeVar("_Made", bound=VersionOf[Any, Any])
+_In = TypeVar("_In", bound=EventData)
+_Out = TypeVar("_Out", bound=EventData)
+_Accepted_co = TypeVar("_Accepted_co", covariant=True, default=EventData)
+_Emitted_co = TypeVar("_Emitted_co", covariant=True, default=EventData)
 
 ORCHESTRATOR_PREFIX: Final = "arvo.orc"
 """Types that begin like this belong to orchestrators."""
@@ -66,8 +77,11 @@ class SystemErrorSchema:
 
 
 @dataclass(frozen=True)
-class VersionedContract:
+class VersionedContract(Generic[_Accepted_co, _Emitted_co]):
     """One version of a contract.
+
+    A type checker knows what it accepts and emits if it was made by
+    ``contract.version(V1)``, where ``V1`` is of :func:`~arvo_plpg.contract_version`.
 
     Attributes:
         uri: the contract's identity.
@@ -92,6 +106,11 @@ class VersionedContract:
         """The ``dataschema`` of its events."""
         return str(DataSchema(self.uri, self.version))
 
+    def emitted_type(self, model: object) -> str | None:
+        """Give the emitted type whose schema is this pydantic model; None if not exactly one is."""
+        found = [type_ for type_, schema in self.emits.items() if schema.source is model]
+        return found[0] if len(found) == 1 else None
+
     @property
     def emit_list(self) -> list[TypedSchema]:
         """What it emits, as a list."""
@@ -115,7 +134,7 @@ class VersionedContract:
 
 
 @dataclass(frozen=True)
-class VersionedOrchestratorContract(VersionedContract):
+class VersionedOrchestratorContract(VersionedContract[_Accepted_co, _Emitted_co]):
     """One version of an orchestrator contract."""
 
     @property
@@ -138,14 +157,16 @@ class ArvoContract:
         domain: the domain its events belong to, None for the local broker.
         description: for people.
         metadata: anything else.
+        made_of: the versions that it was made of, where these were of ``contract_version``.
     """
 
     uri: str
     type: str
-    versions: Mapping[str, VersionedContract]
+    versions: Mapping[str, VersionedContract[Any, Any]]
     domain: str | None = None
     description: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    made_of: Mapping[str, VersionOf[Any, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def system_error(self) -> SystemErrorSchema:
@@ -157,8 +178,12 @@ class ArvoContract:
         """The version names, the oldest first."""
         return sorted(self.versions, key=version_key)
 
-    def version(self, name: VersionName) -> VersionedContract:
-        """Give one version: by X.Y.Z, ``latest`` (or ``any``), or ``oldest``.
+    @overload
+    def version(self, name: VersionOf[_In, _Out]) -> VersionedContract[_In, _Out]: ...
+    @overload
+    def version(self, name: VersionName) -> VersionedContract: ...
+    def version(self, name: VersionName | VersionOf[Any, Any]) -> VersionedContract[Any, Any]:
+        """Give one version: by X.Y.Z, ``latest`` (or ``any``), ``oldest``, or what it is made of.
 
         Raises:
             InvalidContractError: there is no such version.
@@ -175,7 +200,13 @@ class ArvoContract:
             "versions": [self.versions[name].to_json_schema() for name in self.sorted_versions],
         }
 
-    def _version_name(self, name: str) -> str:
+    def _version_name(self, name: str | VersionOf[Any, Any]) -> str:
+        if isinstance(name, VersionOf):
+            if self.made_of.get(name.number) is not name:
+                raise InvalidContractError(
+                    f"The contract (uri={self.uri}) is not made of this version {name.number}"
+                )
+            return name.number
         if name in {"latest", "any"}:
             return self.sorted_versions[-1]
         if name == "oldest":
@@ -192,14 +223,20 @@ class ArvoContract:
 class ArvoOrchestratorContract(ArvoContract):
     """The contract of an orchestrator or a resumable."""
 
-    versions: Mapping[str, VersionedOrchestratorContract]
+    versions: Mapping[str, VersionedOrchestratorContract[Any, Any]]
 
     @property
     def complete_type(self) -> str:
         """The type of the completion event."""
         return f"{self.type}.done"
 
-    def version(self, name: VersionName) -> VersionedOrchestratorContract:
+    @overload
+    def version(self, name: VersionOf[_In, _Out]) -> VersionedOrchestratorContract[_In, _Out]: ...
+    @overload
+    def version(self, name: VersionName) -> VersionedOrchestratorContract: ...
+    def version(
+        self, name: VersionName | VersionOf[Any, Any]
+    ) -> VersionedOrchestratorContract[Any, Any]:
         """Give one version; see :meth:`ArvoContract.version`."""
         return self.versions[self._version_name(name)]
 
@@ -208,7 +245,7 @@ def create_arvo_contract(
     *,
     uri: str,
     type: str,  # noqa: A002 - the attribute's name
-    versions: Mapping[str, VersionDefinition],
+    versions: Mapping[str, VersionDefinition] | Sequence[ContractVersion[Any, Any]],
     domain: str | None = None,
     description: str | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -218,7 +255,8 @@ def create_arvo_contract(
     Args:
         uri: identity of the contract, a URI reference such as ``#/org/shop/order``.
         type: the accepted event type.
-        versions: ``{"1.0.0": {"accepts": Model, "emits": {"evt.some.thing": Model}}}``.
+        versions: ``{"1.0.0": {"accepts": Model, "emits": {"evt.some.thing": Model}}}``, or a list
+            of what :func:`~arvo_plpg.contract_version` gives, whose types flow.
         domain: the domain its events belong to.
         description: for people.
         metadata: anything else.
@@ -226,7 +264,10 @@ def create_arvo_contract(
     Raises:
         InvalidContractError: a part breaks its rule, or a type begins with ``arvo.orc``.
     """
-    for role, named in [("accepts", type), *_emitted(versions)]:
+    defined = _numbered(
+        uri, versions, lambda one: VersionDefinition(accepts=one.accepts, emits=one.emits)
+    )
+    for role, named in [("accepts", type), *_emitted(defined)]:
         if not is_event_type(named):
             _refuse(uri, f"the '{role}' type {named!r} must have three lower-case dotted segments")
         if named.startswith(ORCHESTRATOR_PREFIX):
@@ -241,13 +282,14 @@ def create_arvo_contract(
         type=type,
         versions=MappingProxyType(
             {
-                name: about.version(name, Schema(version["accepts"]), version["emits"])
-                for name, version in _checked(about, versions).items()
+                name: about.version(name, as_schema(version["accepts"]), version["emits"])
+                for name, version in _checked(about, defined).items()
             }
         ),
         domain=domain,
         description=description,
         metadata=about.metadata,
+        made_of=_made_of(versions),
     )
 
 
@@ -255,7 +297,7 @@ def create_simple_arvo_contract(
     *,
     uri: str,
     type: str,  # noqa: A002 - the attribute's name
-    versions: Mapping[str, SimpleVersionDefinition],
+    versions: Mapping[str, SimpleVersionDefinition] | Sequence[SimpleVersion[Any, Any]],
     domain: str | None = None,
     description: str | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -265,7 +307,10 @@ def create_simple_arvo_contract(
     Raises:
         InvalidContractError: a part breaks its rule.
     """
-    return create_arvo_contract(
+    defined = _numbered(
+        uri, versions, lambda one: SimpleVersionDefinition(accepts=one.accepts, emits=one.answer)
+    )
+    plain = create_arvo_contract(
         uri=uri,
         type=f"com.{type}",
         versions={
@@ -273,7 +318,7 @@ def create_simple_arvo_contract(
                 "accepts": version["accepts"],
                 "emits": {f"evt.{type}.success": version["emits"]},
             }
-            for name, version in versions.items()
+            for name, version in defined.items()
         },
         domain=domain,
         description=description,
@@ -283,13 +328,14 @@ def create_simple_arvo_contract(
             "rootType": type,
         },
     )
+    return replace(plain, made_of=_made_of(versions))
 
 
 def create_arvo_orchestrator_contract(
     *,
     uri: str,
     name: str,
-    versions: Mapping[str, OrchestratorVersionDefinition],
+    versions: Mapping[str, OrchestratorVersionDefinition] | Sequence[WorkflowVersion[Any, Any]],
     domain: str | None = None,
     description: str | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -307,6 +353,11 @@ def create_arvo_orchestrator_contract(
             f"Invalid 'name' = '{name}'. The 'name' must only contain lower-case alphanumeric "
             "characters and dots. e.g. test.orchestrator",
         )
+    defined = _numbered(
+        uri,
+        versions,
+        lambda one: OrchestratorVersionDefinition(init=one.accepts, complete=one.answer),
+    )
     type_ = f"{ORCHESTRATOR_PREFIX}.{name}"
     about = _About(
         uri,
@@ -327,12 +378,13 @@ def create_arvo_orchestrator_contract(
         versions=MappingProxyType(
             {
                 number: about.orchestrator_version(number, version)
-                for number, version in _checked(about, versions).items()
+                for number, version in _checked(about, defined).items()
             }
         ),
         domain=domain,
         description=description,
         metadata=about.metadata,
+        made_of=_made_of(versions),
     )
 
 
@@ -348,12 +400,12 @@ class _About:
 
     def version(
         self, name: str, accepts: Schema, emits: Mapping[str, SchemaSource]
-    ) -> VersionedContract:
+    ) -> VersionedContract[Any, Any]:
         return VersionedContract(
             uri=self.uri,
             version=name,
             accepts=TypedSchema(self.type, accepts),
-            emits=MappingProxyType({type_: Schema(source) for type_, source in emits.items()}),
+            emits=MappingProxyType({type_: as_schema(source) for type_, source in emits.items()}),
             domain=self.domain,
             description=self.description,
             metadata=self.metadata,
@@ -361,16 +413,36 @@ class _About:
 
     def orchestrator_version(
         self, name: str, version: OrchestratorVersionDefinition
-    ) -> VersionedOrchestratorContract:
+    ) -> VersionedOrchestratorContract[Any, Any]:
         return VersionedOrchestratorContract(
             uri=self.uri,
             version=name,
             accepts=TypedSchema(self.type, OrchestratorInitSchema(version["init"])),
-            emits=MappingProxyType({f"{self.type}.done": Schema(version["complete"])}),
+            emits=MappingProxyType({f"{self.type}.done": as_schema(version["complete"])}),
             domain=self.domain,
             description=self.description,
             metadata=self.metadata,
         )
+
+
+def _numbered(
+    uri: str, versions: Mapping[str, _V] | Sequence[_Made], define: Callable[[_Made], _V]
+) -> Mapping[str, _V]:
+    """Give versions by number, whichever way they were told."""
+    if isinstance(versions, Mapping):
+        return versions
+    numbers = [version.number for version in versions]
+    if len(set(numbers)) < len(numbers):
+        _refuse(uri, f"versions must be distinct, not {', '.join(numbers)}")
+    return {version.number: define(version) for version in versions}
+
+
+def _made_of(
+    versions: Mapping[str, Any] | Sequence[VersionOf[Any, Any]],
+) -> Mapping[str, VersionOf[Any, Any]]:
+    if isinstance(versions, Mapping):
+        return {}
+    return MappingProxyType({version.number: version for version in versions})
 
 
 def _checked(about: _About, versions: Mapping[str, _V]) -> Mapping[str, _V]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, Unpack, overload
 
 from opentelemetry import trace
-from pydantic import BaseModel
+from typing_extensions import TypeVar
 
 from arvo_plpg.contract import VersionedContract, VersionedOrchestratorContract
 from arvo_plpg.error_record import ErrorRecord
 from arvo_plpg.event import ArvoEvent, create_arvo_event
 from arvo_plpg.model_error import InvalidContractError
-from arvo_plpg.payload import PARENT_SUBJECT, Schema, SchemaMismatchError
+from arvo_plpg.payload import PARENT_SUBJECT, EventData, Schema, SchemaMismatchError, plain
 from arvo_plpg.subject import ArvoOrchestrationSubject
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from opentelemetry.trace import Span
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _TRACER = trace.get_tracer("arvo_plpg")
 
-EventData = Mapping[str, Any] | BaseModel
-"""Data of an event: a JSON object, or a pydantic model that dumps to one."""
+_In = TypeVar("_In", default=EventData)
+_Out = TypeVar("_Out", default=EventData)
 
 
 class EventFields(TypedDict, total=False):
@@ -45,17 +45,20 @@ class EventFields(TypedDict, total=False):
     extensions: Mapping[str, str | int | float | bool | None] | None
 
 
-class ArvoEventFactory:
+class ArvoEventFactory(Generic[_In, _Out]):
     """Makes the events of one version of a contract.
+
+    Data are what the version accepts and emits, where a type checker can know it; see
+    :class:`~arvo_plpg.VersionedContract`.
 
     An event without a subject starts a new workflow named after its type, initiated by its source,
     which must then have three dotted segments.
     """
 
-    def __init__(self, contract: VersionedContract) -> None:
+    def __init__(self, contract: VersionedContract[_In, _Out]) -> None:
         self.contract = contract
 
-    def accepts(self, *, source: str, data: EventData, **fields: Unpack[EventFields]) -> ArvoEvent:
+    def accepts(self, *, source: str, data: _In, **fields: Unpack[EventFields]) -> ArvoEvent:
         """Make the event that the contract accepts.
 
         Raises:
@@ -72,7 +75,7 @@ class ArvoEventFactory:
         *,
         type: str,  # noqa: A002 - the attribute's name
         source: str,
-        data: EventData,
+        data: _Out,
         **fields: Unpack[EventFields],
     ) -> ArvoEvent:
         """Make an event that the contract emits.
@@ -139,19 +142,26 @@ class ArvoEventFactory:
         )
 
 
-class ArvoOrchestratorEventFactory(ArvoEventFactory):
+class ArvoOrchestratorEventFactory(ArvoEventFactory[_In, _Out]):
     """Makes the events of one version of an orchestrator contract."""
 
-    contract: VersionedOrchestratorContract
+    contract: VersionedOrchestratorContract[_In, _Out]
 
-    def __init__(self, contract: VersionedOrchestratorContract) -> None:
+    def __init__(self, contract: VersionedOrchestratorContract[_In, _Out]) -> None:
         super().__init__(contract)
 
-    def init(self, *, source: str, data: EventData, **fields: Unpack[EventFields]) -> ArvoEvent:
+    def init(
+        self,
+        *,
+        source: str,
+        data: _In,
+        parent_subject: str | None = None,
+        **fields: Unpack[EventFields],
+    ) -> ArvoEvent:
         """Make the event that starts the workflow.
 
-        With a subject in ``parentSubject$$``, the workflow is a child of that one; without, or
-        with None, it is a root.
+        With a subject in ``parentSubject$$`` of the data, or in ``parent_subject``, the workflow is
+        a child of that one; without, it is a root.
 
         Raises:
             InvalidContractError: the data does not fit.
@@ -160,8 +170,7 @@ class ArvoOrchestratorEventFactory(ArvoEventFactory):
         """
         accepts = self.contract.accepts
         with self._span("init", accepts.type):
-            given = data if isinstance(data, BaseModel) else {PARENT_SUBJECT: None, **data}
-            applied = _applied("Init", accepts.schema, given)
+            applied = _applied("Init", accepts.schema, data, {PARENT_SUBJECT: parent_subject})
             parent = applied[PARENT_SUBJECT]
             if parent is not None and fields.get("subject") is None:
                 origin = ArvoOrchestrationSubject.parse(parent)
@@ -174,7 +183,7 @@ class ArvoOrchestratorEventFactory(ArvoEventFactory):
                 )
             return self._event(accepts.type, applied, source, self.contract.dataschema, fields)
 
-    def complete(self, *, source: str, data: EventData, **fields: Unpack[EventFields]) -> ArvoEvent:
+    def complete(self, *, source: str, data: _Out, **fields: Unpack[EventFields]) -> ArvoEvent:
         """Make the event that ends the workflow.
 
         Raises:
@@ -189,19 +198,26 @@ class ArvoOrchestratorEventFactory(ArvoEventFactory):
 
 @overload
 def create_arvo_event_factory(
-    contract: VersionedOrchestratorContract,
-) -> ArvoOrchestratorEventFactory: ...
+    contract: VersionedOrchestratorContract[_In, _Out],
+) -> ArvoOrchestratorEventFactory[_In, _Out]: ...
 @overload
-def create_arvo_event_factory(contract: VersionedContract) -> ArvoEventFactory: ...
-def create_arvo_event_factory(contract: VersionedContract) -> ArvoEventFactory:
+def create_arvo_event_factory(
+    contract: VersionedContract[_In, _Out],
+) -> ArvoEventFactory[_In, _Out]: ...
+def create_arvo_event_factory(contract: VersionedContract[Any, Any]) -> ArvoEventFactory[Any, Any]:
     """Make the factory of one version of a contract, such as ``contract.version("1.0.0")``."""
     if isinstance(contract, VersionedOrchestratorContract):
         return ArvoOrchestratorEventFactory(contract)
     return ArvoEventFactory(contract)
 
 
-def _applied(role: str, schema: Schema, data: EventData) -> dict[str, Any]:
+def _applied(
+    role: str,
+    schema: Schema,
+    data: Any,  # noqa: ANN401 - of the version's types
+    below: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     try:
-        return schema.apply(data)
+        return schema.apply({**below, **plain(data)} if below else data)
     except SchemaMismatchError as error:
         raise InvalidContractError(f"{role} Event data validation failed: {error}") from error

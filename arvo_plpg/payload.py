@@ -1,7 +1,7 @@
-"""Schema: what the data of an event must look like, told by pydantic.
+"""Schema: what the data of an event must look like, told by pydantic or in JSON Schema.
 
-A schema is a pydantic model class, or a :class:`pydantic.TypeAdapter` over anything that dumps to a
-JSON object (a TypedDict, a union of models, ...).
+A schema is a pydantic model class, a :class:`pydantic.TypeAdapter` over anything that dumps to a
+JSON object (a TypedDict, a union of models, ...), or a :class:`~arvo_plpg.JsonSchema`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from arvo_plpg.model_error import ModelError
 
-SchemaSource = type[BaseModel] | TypeAdapter[Any]
-"""What users give as a schema."""
+EventData = Mapping[str, Any] | BaseModel
+"""Data of an event: a JSON object, or a pydantic model that dumps to one."""
 
+_SHOWN: Final = 80
 PARENT_SUBJECT: Final = "parentSubject$$"
 """The key of an init event that names the parent workflow."""
 
@@ -28,27 +29,27 @@ class Schema:
     """One schema of a contract.
 
     Attributes:
-        source: the pydantic model or adapter it is made of.
+        source: the pydantic model or adapter it is made of; None if it is of neither.
     """
 
-    def __init__(self, source: SchemaSource) -> None:
-        self.source = source
+    def __init__(self, source: type[BaseModel] | TypeAdapter[Any]) -> None:
+        self.source: object | None = source
         self._adapter: TypeAdapter[Any] = (
             source if isinstance(source, TypeAdapter) else TypeAdapter(source)
         )
 
-    def parse(self, data: Mapping[str, Any] | BaseModel) -> Any:  # noqa: ANN401
+    def parse(self, data: EventData) -> Any:  # noqa: ANN401
         """Validate data and give what the schema makes of it: a model, usually.
 
         Raises:
             SchemaMismatchError: the data does not fit.
         """
         try:
-            return self._adapter.validate_python(_plain(data))
+            return self._adapter.validate_python(plain(data))
         except ValidationError as error:
             raise SchemaMismatchError(_misfits(error)) from error
 
-    def apply(self, data: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
+    def apply(self, data: EventData) -> dict[str, Any]:
         """Validate data and give it back as plain JSON, with defaults filled in and strangers gone.
 
         Raises:
@@ -64,30 +65,38 @@ class Schema:
         return self._adapter.json_schema(by_alias=True, mode="validation")
 
 
+SchemaSource = type[BaseModel] | TypeAdapter[Any] | Schema
+"""What users give as a schema."""
+
+
+def as_schema(source: SchemaSource) -> Schema:
+    """Give the schema of what a user gave."""
+    return source if isinstance(source, Schema) else Schema(source)
+
+
 class OrchestratorInitSchema(Schema):
-    """An init schema with ``parentSubject$$`` laid over it: required, non-empty text or null."""
+    """An init schema with ``parentSubject$$`` laid over it: required, non-empty text or null.
 
-    def parse(self, data: Mapping[str, Any] | BaseModel) -> Any:  # noqa: ANN401
+    Attributes:
+        source: that of the schema below.
+    """
+
+    def __init__(self, source: SchemaSource) -> None:
+        self._below = as_schema(source)
+        self.source = self._below.source
+
+    def parse(self, data: EventData) -> Any:  # noqa: ANN401
         """Validate data; ``parentSubject$$`` is checked and then left out of the result."""
-        plain = _plain(data)
-        if PARENT_SUBJECT not in plain:
-            raise SchemaMismatchError(
-                f"{PARENT_SUBJECT}: required; give the subject of the parent, or None at the root"
-            )
-        parent = plain.pop(PARENT_SUBJECT)
-        if parent is not None and not (isinstance(parent, str) and parent):
-            raise SchemaMismatchError(f"{PARENT_SUBJECT}: must be non-empty text or null")
-        return super().parse(plain)
+        return self._below.parse(_parted(data)[1])
 
-    def apply(self, data: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
+    def apply(self, data: EventData) -> dict[str, Any]:
         """Validate data and give it back as plain JSON, ``parentSubject$$`` first."""
-        plain = _plain(data)
-        applied = super().apply(plain)
-        return {PARENT_SUBJECT: plain[PARENT_SUBJECT], **applied}
+        parent, rest = _parted(data)
+        return {PARENT_SUBJECT: parent, **self._below.apply(rest)}
 
     def to_json_schema(self) -> dict[str, Any]:
         """Give the JSON Schema of accepted data, ``parentSubject$$`` included."""
-        inner = super().to_json_schema()
+        inner = self._below.to_json_schema()
         parent = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "null"}]}
         return {
             **inner,
@@ -107,7 +116,25 @@ class SystemErrorData(BaseModel):
 SYSTEM_ERROR_SCHEMA: Final = Schema(SystemErrorData)
 
 
-def _plain(data: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
+def _parted(data: EventData) -> tuple[str | None, dict[str, Any]]:
+    """Part init data into the parent's subject and the rest."""
+    rest = plain(data)
+    if PARENT_SUBJECT not in rest:
+        raise SchemaMismatchError(
+            f"{PARENT_SUBJECT}: required; give the subject of the parent, or None at the root"
+        )
+    parent = rest.pop(PARENT_SUBJECT)
+    if parent is not None and not (isinstance(parent, str) and parent):
+        raise SchemaMismatchError(f"{PARENT_SUBJECT}: must be non-empty text or null")
+    return parent, rest
+
+
+def plain(data: EventData) -> dict[str, Any]:
+    """Give data as a JSON object: a model is dumped by alias.
+
+    Raises:
+        SchemaMismatchError: it is neither a mapping nor a model.
+    """
     if isinstance(data, BaseModel):
         return data.model_dump(mode="json", by_alias=True)
     if isinstance(data, Mapping):
@@ -116,7 +143,14 @@ def _plain(data: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
 
 
 def _misfits(error: ValidationError) -> str:
+    """Tell each misfit: its place, the rule, and what is there, in short."""
     return "; ".join(
         f"{'.'.join(str(part) for part in item['loc']) or 'data'}: {item['msg']}"
-        for item in error.errors(include_url=False, include_input=False)
+        + ("" if item["type"] == "missing" else f", not {_short(item['input'])}")
+        for item in error.errors(include_url=False)
     )
+
+
+def _short(value: object) -> str:
+    shown = ascii(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"

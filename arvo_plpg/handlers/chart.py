@@ -24,13 +24,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
 from statemachine import StateChart
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from arvo_plpg.handlers.emission import Emission
 
+if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent
-    from arvo_plpg.handlers.emission import Emission
+    from arvo_plpg.payload import EventData
 
 
 class ChartModel:
@@ -45,7 +46,7 @@ class ChartModel:
     def __init__(self, context: dict[str, Any], state: Any = None) -> None:  # noqa: ANN401
         self.state = state
         self.context = context
-        self.emissions: list[Emission] = []
+        self.emissions: list[Emission[Any]] = []
 
 
 class ArvoStateChart(StateChart[ChartModel]):
@@ -69,10 +70,12 @@ class ArvoStateChart(StateChart[ChartModel]):
         """The extended state; change it freely, it is kept as JSON."""
         return self.model.context
 
-    def emit(self, emission: Emission) -> None:
-        """Emit an event when the step is over."""
-        self.model.emissions.append(emission)
+    def emit(self, emission: Emission[Any] | BaseModel) -> None:
+        """Emit an event when the step is over: an emission, or a model that a service accepts."""
+        self.model.emissions.append(
+            Emission(data=emission) if isinstance(emission, BaseModel) else emission
+        )
 
-    def output(self) -> Mapping[str, Any] | None:
+    def output(self) -> EventData | None:
         """Give the data of the completion event; asked when a top-level final state is reached."""
         return None

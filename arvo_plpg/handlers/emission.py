@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic
+
+from typing_extensions import TypeVar
+
+from arvo_plpg.payload import EventData
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from arvo_plpg.event_factory import EventData
     from arvo_plpg.event_id import EventId
 
+_Data_co = TypeVar("_Data_co", covariant=True, default=EventData)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Emission:
+
+@dataclass(frozen=True, kw_only=True)  # slots=True would break Emission[Model](…) in Python 3.11
+class Emission(Generic[_Data_co]):
     """One wish to emit. What is None takes the default of the handler.
 
     Attributes:
-        type: event type.
         data: payload; validated against the contract of the type.
+        type: event type; left empty, it is the one that the contract emits with this model.
         id: see :class:`~arvo_plpg.event_id.EventId`. With several domains the copies share a
             developer-managed id.
         time: by default the present.
@@ -32,8 +37,8 @@ class Emission:
         extensions: extension attributes.
     """
 
-    type: str
-    data: EventData
+    data: _Data_co
+    type: str = ""
     id: EventId | str | None = None
     time: str | None = None
     to: str | None = None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
 
 from arvo_plpg.contract import VersionedContract, VersionedOrchestratorContract
 from arvo_plpg.domain import ArvoDomain, resolve_event_domains
 from arvo_plpg.event import ArvoEvent, create_arvo_event
 from arvo_plpg.model_error import InvalidSubjectError, ModelError
-from arvo_plpg.payload import PARENT_SUBJECT, Schema, SchemaMismatchError
+from arvo_plpg.payload import PARENT_SUBJECT, Schema, SchemaMismatchError, plain
 from arvo_plpg.subject import ArvoOrchestrationSubject, SubjectContent
 from arvo_plpg.violation import ContractViolation, ExecutionViolation
 
@@ -62,7 +64,7 @@ class EmissionBuilder:
     domains: EmissionDomains
     headers: TraceHeaders
 
-    def build(self, emissions: Sequence[Emission]) -> list[ArvoEvent]:
+    def build(self, emissions: Sequence[Emission[Any]]) -> list[ArvoEvent]:
         """Build one event for each emission and each distinct domain.
 
         Raises:
@@ -71,7 +73,7 @@ class EmissionBuilder:
         """
         return [event for emission in emissions for event in self._build(emission)]
 
-    def _build(self, emission: Emission) -> list[ArvoEvent]:
+    def _build(self, emission: Emission[Any]) -> list[ArvoEvent]:
         own = self.contracts.own
         if emission.type == own.complete.type:
             return self._completion(emission, own)
@@ -83,6 +85,8 @@ class EmissionBuilder:
                 self._event(emission, data, emission.dataschema, self.event.subject, domain)
                 for domain in domains
             ]
+        if isinstance(service, VersionedOrchestratorContract):
+            emission = self._of_this_parent(emission)
         applied = self._applied(emission, service.accepts.schema)
         return [
             self._event(
@@ -95,8 +99,14 @@ class EmissionBuilder:
             for domain in domains
         ]
 
+    def _of_this_parent(self, emission: Emission[Any]) -> Emission[Any]:
+        """A model that does not name a parent starts a child of this workflow."""
+        if not isinstance(emission.data, BaseModel):
+            return emission
+        return replace(emission, data={PARENT_SUBJECT: self.event.subject, **plain(emission.data)})
+
     def _completion(
-        self, emission: Emission, own: VersionedOrchestratorContract
+        self, emission: Emission[Any], own: VersionedOrchestratorContract[Any, Any]
     ) -> list[ArvoEvent]:
         data = self._applied(emission, own.complete.schema)
         subject = self.parent_subject or self.event.subject
@@ -107,8 +117,8 @@ class EmissionBuilder:
 
     def _service_subject(
         self,
-        emission: Emission,
-        service: VersionedContract,
+        emission: Emission[Any],
+        service: VersionedContract[Any, Any],
         data: Mapping[str, Any],
         domain: str | None,
     ) -> str:
@@ -137,7 +147,7 @@ class EmissionBuilder:
                 f"Invalid {PARENT_SUBJECT} for event (type='{emission.type}'): {error}"
             ) from error
 
-    def _applied(self, emission: Emission, schema: Schema) -> dict[str, Any]:
+    def _applied(self, emission: Emission[Any], schema: Schema) -> dict[str, Any]:
         try:
             return schema.apply(emission.data)
         except SchemaMismatchError as error:
@@ -147,9 +157,9 @@ class EmissionBuilder:
 
     def _resolve(
         self,
-        emission: Emission,
+        emission: Emission[Any],
         default: Sequence[str | None],
-        contract: VersionedContract | None,
+        contract: VersionedContract[Any, Any] | None,
     ) -> list[str | None]:
         return resolve_event_domains(
             default if emission.domain is None else emission.domain,
@@ -161,7 +171,7 @@ class EmissionBuilder:
 
     def _event(
         self,
-        emission: Emission,
+        emission: Emission[Any],
         data: Any,  # noqa: ANN401 - checked when the event is made
         dataschema: str | None,
         subject: str,

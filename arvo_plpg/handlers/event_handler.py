@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 
 from opentelemetry.trace import SpanKind
+from pydantic import BaseModel
+from typing_extensions import TypeVar
 
 from arvo_plpg.dataschema import parse_dataschema
 from arvo_plpg.domain import ArvoDomain, resolve_event_domains
@@ -15,6 +17,7 @@ from arvo_plpg.event_factory import create_arvo_event_factory
 from arvo_plpg.handlers.callback import call
 from arvo_plpg.handlers.emission import Emission
 from arvo_plpg.handlers.handler_span import InheritFrom, handler_span, record_outcome, warn
+from arvo_plpg.handlers.version_handler import VersionHandler, functions_by_version
 from arvo_plpg.model_error import InvalidContractError, ModelError
 from arvo_plpg.payload import SchemaMismatchError
 from arvo_plpg.trace_context import TraceHeaders, span_headers
@@ -27,10 +30,12 @@ if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent
 
 _LOG = logging.getLogger(__name__)
+_Payload_co = TypeVar("_Payload_co", covariant=True, default=Any)
+_Out = TypeVar("_Out")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandlerContext:
+@dataclass(frozen=True, kw_only=True)  # no slots, as in Emission
+class HandlerContext(Generic[_Payload_co]):
     """What the function of a stateless handler gets.
 
     Attributes:
@@ -45,17 +50,20 @@ class HandlerContext:
     """
 
     event: ArvoEvent
-    payload: Any
+    payload: _Payload_co
     source: str
-    contract: VersionedContract
+    contract: VersionedContract[Any, Any]
     self_domain: str | None
     event_domain: str | None
     span: Span
     headers: TraceHeaders
 
 
-HandlerResult = Emission | Sequence[Emission] | None
-HandlerFunction = Callable[[HandlerContext], Awaitable[HandlerResult] | HandlerResult]
+Reply: TypeAlias = _Out | Emission[_Out] | Sequence[_Out | Emission[_Out]] | None
+"""What the function of a version returns that emits the model ``_Out``."""
+
+HandlerResult = Emission[Any] | BaseModel | Sequence[Emission[Any] | BaseModel] | None
+HandlerFunction = Callable[[HandlerContext[Any]], Awaitable[HandlerResult] | HandlerResult]
 
 ORCHESTRATION_CONTEXT_ONLY: tuple[str | None, ...] = (ArvoDomain.ORCHESTRATION_CONTEXT,)
 
@@ -74,19 +82,20 @@ class ArvoEventHandler:
         self,
         *,
         contract: ArvoContract,
-        handler: Mapping[str, HandlerFunction],
+        handler: Mapping[str, HandlerFunction] | Sequence[VersionHandler[HandlerContext[Any], Any]],
         executionunits: float,
         emit_domains: Sequence[str | None],
         error_domains: Sequence[str | None],
         span_name: str | None,
     ) -> None:
-        missing = [version for version in contract.sorted_versions if version not in handler]
+        functions = functions_by_version(contract, handler)
+        missing = [version for version in contract.sorted_versions if version not in functions]
         if missing:
             raise InvalidContractError(
                 f"Contract {contract.uri} requires handler implementation for version "
                 f"{', '.join(missing)}"
             )
-        unknown = [version for version in handler if version not in contract.versions]
+        unknown = [version for version in functions if version not in contract.versions]
         if unknown:
             raise InvalidContractError(
                 f"Contract {contract.uri} has no version {', '.join(unknown)}; "
@@ -94,7 +103,7 @@ class ArvoEventHandler:
             )
         self.contract = contract
         self.executionunits = executionunits
-        self._functions = dict(handler)
+        self._functions: dict[str, HandlerFunction] = functions
         self._emit_domains = emit_domains
         self._error_domains = error_domains
         self._span_name = span_name or f"Handler<{contract.uri}>"
@@ -168,14 +177,14 @@ class ArvoEventHandler:
                 headers=headers,
             ),
         )
-        emissions = _as_list(result)
+        emissions = _as_list(result, contract)
         return [
             built
             for emission in emissions
             for built in self._emit(emission, event, contract, headers)
         ]
 
-    def _version_of(self, event: ArvoEvent, span: Span) -> VersionedContract:
+    def _version_of(self, event: ArvoEvent, span: Span) -> VersionedContract[Any, Any]:
         if event.type != self.contract.type:
             raise ConfigViolation(
                 f"Event type mismatch: Received '{event.type}', expected '{self.contract.type}'"
@@ -212,9 +221,9 @@ class ArvoEventHandler:
 
     def _emit(
         self,
-        emission: Emission,
+        emission: Emission[Any],
         event: ArvoEvent,
-        contract: VersionedContract,
+        contract: VersionedContract[Any, Any],
         headers: TraceHeaders,
     ) -> list[ArvoEvent]:
         factory = create_arvo_event_factory(contract)
@@ -266,22 +275,38 @@ class ArvoEventHandler:
         ]
 
 
-def _as_list(result: HandlerResult) -> list[Emission]:
+def _as_list(result: HandlerResult, contract: VersionedContract[Any, Any]) -> list[Emission[Any]]:
     if result is None:
         return []
-    emissions = [result] if isinstance(result, Emission) else list(result)
-    for emission in emissions:
-        if not isinstance(emission, Emission):
-            raise TypeError(
-                f"a handler's function gives Emission objects, not {type(emission).__name__}"
-            )
-    return emissions
+    return [
+        _typed(one, contract)
+        for one in ([result] if isinstance(result, Emission | BaseModel) else result)
+    ]
+
+
+def _typed(one: Emission[Any] | BaseModel, contract: VersionedContract[Any, Any]) -> Emission[Any]:
+    """Give an emission with its type: that of the model, if none is named."""
+    if isinstance(one, BaseModel):
+        one = Emission(data=one)
+    if not isinstance(one, Emission):
+        raise TypeError(
+            f"a handler's function gives models or Emission objects, not {type(one).__name__}"
+        )
+    if one.type:
+        return one
+    named = contract.emitted_type(type(one.data))
+    if named is None:
+        raise ContractViolation(
+            f"Emit validation failed: no single type of {contract.dataschema} has the model "
+            f"{type(one.data).__name__}; name the type in an Emission"
+        )
+    return replace(one, type=named)
 
 
 def create_arvo_event_handler(
     *,
     contract: ArvoContract,
-    handler: Mapping[str, HandlerFunction],
+    handler: Mapping[str, HandlerFunction] | Sequence[VersionHandler[HandlerContext[Any], Any]],
     executionunits: float = 0,
     emit_domains: Sequence[str | None] = ORCHESTRATION_CONTEXT_ONLY,
     error_domains: Sequence[str | None] = ORCHESTRATION_CONTEXT_ONLY,
@@ -292,6 +317,7 @@ def create_arvo_event_handler(
     Args:
         contract: its contract.
         handler: a function for each version, ``async`` or plain; a plain one runs in a thread.
+            By version, or a list of functions that were decorated by their versions.
         executionunits: default cost of what it emits.
         emit_domains: domains or symbols for what it emits.
         error_domains: domains or symbols for its error events.

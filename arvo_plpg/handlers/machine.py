@@ -35,7 +35,7 @@ class MachineStep:
     """What one event did to a machine: the snapshot to keep, and the emissions."""
 
     snapshot: dict[str, Any]
-    emissions: list[Emission]
+    emissions: list[Emission[Any]]
 
     @property
     def finished(self) -> bool:
@@ -109,7 +109,7 @@ class ArvoMachine:
         snapshot["historyValue"] = history_value(chart)
         snapshot["context"] = _json_copy(model.context)
         snapshot["children"] = {}
-        return MachineStep(snapshot, model.emissions)
+        return MachineStep(snapshot, [self.contracts.typed(wish) for wish in model.emissions])
 
     def _check(self) -> bool:
         """Refuse what cannot outlive a step, and find out which engine the chart needs."""
@@ -153,8 +153,8 @@ async def _settled(result: object) -> None:
 def create_arvo_machine(
     *,
     chart: type[ArvoStateChart],
-    contract: VersionedOrchestratorContract,
-    services: Mapping[str, VersionedContract],
+    contract: VersionedOrchestratorContract[Any, Any],
+    services: Mapping[str, VersionedContract[Any, Any]],
 ) -> ArvoMachine:
     """Make one version of an orchestrator.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast
 
 from pydantic import BaseModel
+from typing_extensions import TypeVar
 
 from arvo_plpg.dataschema import parse_dataschema
 from arvo_plpg.event import ArvoEvent
@@ -15,8 +16,10 @@ from arvo_plpg.handlers.callback import call
 from arvo_plpg.handlers.emission import Emission
 from arvo_plpg.handlers.emission_builder import EmissionDomains
 from arvo_plpg.handlers.service_contracts import ServiceContracts
+from arvo_plpg.handlers.version_handler import VersionHandler, functions_by_version
 from arvo_plpg.handlers.workflow_handler import Step, StepOutcome, WorkflowHandler
 from arvo_plpg.model_error import InvalidContractError
+from arvo_plpg.payload import EventData
 from arvo_plpg.violation import ConfigViolation
 
 if TYPE_CHECKING:
@@ -27,14 +30,16 @@ if TYPE_CHECKING:
         VersionedContract,
         VersionedOrchestratorContract,
     )
-    from arvo_plpg.event_factory import EventData
     from arvo_plpg.event_id import EventId
     from arvo_plpg.machine_memory import MachineMemory
     from arvo_plpg.trace_context import TraceHeaders
 
+_Init_co = TypeVar("_Init_co", covariant=True, default=Any)
+_Output_co = TypeVar("_Output_co", covariant=True, default=EventData)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResumableContext:
+
+@dataclass(frozen=True, kw_only=True)  # no slots, as in Emission
+class ResumableContext(Generic[_Init_co]):
     """What the function of a resumable gets.
 
     Attributes:
@@ -59,16 +64,23 @@ class ResumableContext:
     awaiting: int
     input: ArvoEvent | None
     service: ArvoEvent | None
-    contract: VersionedOrchestratorContract
-    services: Mapping[str, VersionedContract]
+    contract: VersionedOrchestratorContract[Any, Any]
+    services: Mapping[str, VersionedContract[Any, Any]]
     self_domain: str | None
     event_domain: str | None
     span: Span
     headers: TraceHeaders
 
+    @property
+    def payload(self) -> _Init_co | None:
+        """The data of the init event, as the contract's schema parses it; None in later steps."""
+        if self.input is None:
+            return None
+        return cast("_Init_co", self.contract.accepts.schema.parse(self.input.data))
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
+
+@dataclass(frozen=True, kw_only=True)
+class Completion(Generic[_Output_co]):
     """The output of a workflow, with control over its event.
 
     Attributes:
@@ -78,29 +90,30 @@ class Completion:
         domain: domains or symbols of ArvoDomain.
     """
 
-    data: EventData
+    data: _Output_co
     id: EventId | str | None = None
     executionunits: float | None = None
     domain: Sequence[str | None] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResumableResult:
+@dataclass(frozen=True, kw_only=True)
+class ResumableResult(Generic[_Output_co]):
     """What the function of a resumable returns.
 
     Attributes:
         context: kept for the next step; None keeps the one before.
         output: ends the workflow.
-        services: events to services.
+        services: events to services: emissions, or models that a service accepts.
     """
 
     context: EventData | None = None
-    output: EventData | Completion | None = None
-    services: Sequence[Emission] = field(default_factory=tuple)
+    output: _Output_co | Completion[_Output_co] | None = None
+    services: Sequence[Emission[Any] | BaseModel] = field(default_factory=tuple)
 
 
 ResumableFunction = Callable[
-    [ResumableContext], Awaitable[ResumableResult | None] | ResumableResult | None
+    [ResumableContext[Any]],
+    Awaitable[ResumableResult[Any] | None] | ResumableResult[Any] | None,
 ]
 
 
@@ -113,16 +126,18 @@ class ArvoResumable(WorkflowHandler):
         self,
         *,
         contract: ArvoOrchestratorContract,
-        services: Mapping[str, VersionedContract],
-        handler: Mapping[str, ResumableFunction],
+        services: Mapping[str, VersionedContract[Any, Any]],
+        handler: Mapping[str, ResumableFunction]
+        | Sequence[VersionHandler[ResumableContext[Any], Any]],
         memory: MachineMemory | None,
         executionunits: float,
         requires_resource_locking: bool | None,
         domains: EmissionDomains,
         span_name: str | None,
     ) -> None:
-        missing = [version for version in contract.sorted_versions if version not in handler]
-        unknown = [version for version in handler if version not in contract.versions]
+        functions = functions_by_version(contract, handler)
+        missing = [version for version in contract.sorted_versions if version not in functions]
+        unknown = [version for version in functions if version not in contract.versions]
         if missing or unknown:
             raise InvalidContractError(
                 f"Contract {contract.uri} and the functions given differ in versions: "
@@ -140,7 +155,7 @@ class ArvoResumable(WorkflowHandler):
             domains=domains,
             span_name=span_name,
         )
-        self._functions = dict(handler)
+        self._functions: dict[str, ResumableFunction] = functions
         self._contracts = {
             version: ServiceContracts(contract.version(version), services)
             for version in contract.sorted_versions
@@ -234,10 +249,12 @@ def _by_type(answers: Sequence[Mapping[str, Any]]) -> dict[str, list[ArvoEvent]]
     return grouped
 
 
-def _emissions(result: ResumableResult | None, contracts: ServiceContracts) -> list[Emission]:
+def _emissions(
+    result: ResumableResult[Any] | None, contracts: ServiceContracts
+) -> list[Emission[Any]]:
     if result is None:
         return []
-    emissions = list(result.services)
+    emissions = [contracts.typed(wish) for wish in result.services]
     if result.output is None:
         return emissions
     output = result.output
@@ -253,22 +270,24 @@ def _emissions(result: ResumableResult | None, contracts: ServiceContracts) -> l
 
 
 def _kept_context(
-    result: ResumableResult | None, previous: Mapping[str, Any] | None
+    result: ResumableResult[Any] | None, previous: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
     if result is None or result.context is None:
         kept: dict[str, Any] | None = thaw(previous.get("state$$")) if previous else None
         return kept
     context = result.context
     plain = context.model_dump(mode="json") if isinstance(context, BaseModel) else context
-    copied: dict[str, Any] = thaw(freeze(plain, "context"))
+    copied = thaw(freeze(plain, "context"))
+    if not isinstance(copied, dict):
+        raise TypeError(f"the context must be a JSON object, not {type(context).__name__}")
     return copied
 
 
 def create_arvo_resumable(
     *,
     contract: ArvoOrchestratorContract,
-    services: Mapping[str, VersionedContract],
-    handler: Mapping[str, ResumableFunction],
+    services: Mapping[str, VersionedContract[Any, Any]],
+    handler: Mapping[str, ResumableFunction] | Sequence[VersionHandler[ResumableContext[Any], Any]],
     memory: MachineMemory | None = None,
     executionunits: float = 0,
     requires_resource_locking: bool | None = None,
@@ -281,6 +300,7 @@ def create_arvo_resumable(
         contract: its own contract.
         services: versions of the contracts of the services that it calls, by any name.
         handler: a function for each version, ``async`` or plain; a plain one runs in a thread.
+            By version, or a list of functions that were decorated by their versions.
         memory: where the state lives; a worker binds its own.
         executionunits: default cost of what it emits.
         requires_resource_locking: by default, whether there is more than one service.

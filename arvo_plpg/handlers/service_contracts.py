@@ -5,9 +5,13 @@ Input validation and lookup of sections 4.4 of the semantics.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pydantic import BaseModel
 
 from arvo_plpg.dataschema import parse_dataschema
+from arvo_plpg.handlers.emission import Emission
 from arvo_plpg.payload import Schema, SchemaMismatchError
 from arvo_plpg.violation import ConfigViolation, ContractViolation
 
@@ -27,7 +31,9 @@ class ServiceContracts:
     """
 
     def __init__(
-        self, own: VersionedOrchestratorContract, services: Mapping[str, VersionedContract]
+        self,
+        own: VersionedOrchestratorContract[Any, Any],
+        services: Mapping[str, VersionedContract[Any, Any]],
     ) -> None:
         self.own = own
         self.services = dict(services)
@@ -44,7 +50,7 @@ class ServiceContracts:
                 "a workflow cannot call itself"
             )
         self._by_accepted = {service.accepts.type: service for service in self.services.values()}
-        self._by_emitted: dict[str, VersionedContract] = {}
+        self._by_emitted: dict[str, VersionedContract[Any, Any]] = {}
         for service in self.services.values():
             for type_ in (*service.emits, service.system_error.type):
                 self._by_emitted.setdefault(type_, service)
@@ -54,9 +60,35 @@ class ServiceContracts:
         """Whether a service may answer with more than one type (errors not counted)."""
         return any(len(service.emits) > 1 for service in self.services.values())
 
-    def accepting(self, type_: str) -> VersionedContract | None:
+    def accepting(self, type_: str) -> VersionedContract[Any, Any] | None:
         """Give the contract of the service that takes events of a type."""
         return self._by_accepted.get(type_)
+
+    def typed(self, wish: Emission[Any] | BaseModel) -> Emission[Any]:
+        """Give an emission with its type: if none is named, that of the service with this model.
+
+        Raises:
+            ContractViolation: not exactly one service accepts the model.
+        """
+        emission = Emission(data=wish) if isinstance(wish, BaseModel) else wish
+        if not isinstance(emission, Emission):
+            raise TypeError(
+                f"a workflow emits models or Emission objects, not {type(emission).__name__}"
+            )
+        if emission.type:
+            return emission
+        model = type(emission.data)
+        found = [
+            type_
+            for type_, service in self._by_accepted.items()
+            if service.accepts.schema.source is model
+        ]
+        if len(found) != 1:
+            raise ContractViolation(
+                f"Invalid event data: no single service accepts the model {model.__name__}; name "
+                "the type in an Emission"
+            )
+        return replace(emission, type=found[0])
 
     def check_input(self, event: ArvoEvent) -> None:
         """Validate a consumed event: our init event, or an answer of a service.
@@ -68,7 +100,7 @@ class ServiceContracts:
         named = parse_dataschema(event.dataschema)
         if named is None:
             _refuse(f"the dataschema of event {event.id!r} is not usable: {event.dataschema!r}")
-        contract: VersionedContract | None
+        contract: VersionedContract[Any, Any] | None
         if event.type == self.own.accepts.type:
             contract, schema = self.own, self.own.accepts.schema
         else:
@@ -89,7 +121,7 @@ class ServiceContracts:
             _refuse(f"Event data does not meet contract requirements: {error}", error)
 
 
-def _answer_schema(contract: VersionedContract, type_: str) -> Schema:
+def _answer_schema(contract: VersionedContract[Any, Any], type_: str) -> Schema:
     if type_ == contract.system_error.type:
         return contract.system_error.schema
     return contract.emits[type_]

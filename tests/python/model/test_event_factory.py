@@ -117,6 +117,16 @@ def test_data_that_does_not_fit_is_refused():
         add.emits(type="evt.x.y", source=CLIENT, data={})
 
 
+def test_what_does_not_fit_is_named_with_place_rule_and_value():
+    factory = create_arvo_event_factory(ADD_CONTRACT.version("1.0.0"))
+    with pytest.raises(InvalidContractError) as caught:
+        factory.accepts(source="com.test.test", data={"numbers": [1, "x" * 500]})
+    text = str(caught.value)
+    assert "numbers.1.float: Input should be a valid number" in text
+    assert "not 'xxxxx" in text
+    assert len(text) < 500
+
+
 def test_a_child_of_no_subject_is_refused():
     with pytest.raises(InvalidSubjectError):
         average.init(source=CLIENT, data={"numbers": [1, 2], "parentSubject$$": "x"})
