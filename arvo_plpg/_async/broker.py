@@ -11,6 +11,7 @@ from arvo_plpg._async.publishing import Publishing
 from arvo_plpg._async.redriving import Redriving
 from arvo_plpg._async.scheduling import Scheduling
 from arvo_plpg._async.session import Session
+from arvo_plpg._async.waking import Waking
 from arvo_plpg.jsonb import as_jsonb
 from arvo_plpg.rows import (
     About,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent
 
 
-class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
+class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling, Waking):
     """The broker's functions on a borrowed connection; every call joins its transaction.
 
     Args:

@@ -12,6 +12,7 @@ from arvo_plpg._sync.publishing import Publishing
 from arvo_plpg._sync.redriving import Redriving
 from arvo_plpg._sync.scheduling import Scheduling
 from arvo_plpg._sync.session import Session
+from arvo_plpg._sync.waking import Waking
 from arvo_plpg.jsonb import as_jsonb
 from arvo_plpg.rows import (
     About,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent
 
 
-class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
+class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling, Waking):
     """The broker's functions on a borrowed connection; every call joins its transaction.
 
     Args:

@@ -33,9 +33,9 @@ from arvo_plpg.runtime.delivery import Delivery
 from arvo_plpg.runtime.ending import end
 from arvo_plpg.runtime.heartbeat import Heartbeat
 from arvo_plpg.runtime.line import Line
+from arvo_plpg.runtime.rest import Rest
 from arvo_plpg.runtime.route import Route
 from arvo_plpg.runtime.turns import StaleClaim, Turns
-from arvo_plpg.runtime.wakeup import listen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -101,6 +101,7 @@ class Worker:
         self._postponed: list[_Postponed] = []
         self._turns = Turns()
         self._signal = asyncio.Event()
+        self._sleep = Rest(dsn, schema, self._woken, self._warn)
         self._stopping = False
         self._loop_task: asyncio.Task[None] | None = None
 
@@ -177,7 +178,7 @@ class Worker:
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        wakeup = asyncio.create_task(listen(self._dsn, self._schema, self._woken, self._warn))
+        wakeup = asyncio.create_task(self._sleep.run())
 
         def lost(token: int, held: Collection[int]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
@@ -252,7 +253,10 @@ class Worker:
             over = self._judge(reports, answers)
             claimed, wait = self._take(answers)
             await self._clean_up(connection, over)
-            if not (claimed or again or self._reports):
+            if claimed:
+                self._sleep.end()
+            elif not (again or self._reports):
+                self._sleep.begin(queues)
                 await self._rest(wait)
 
     async def _clean_up(
