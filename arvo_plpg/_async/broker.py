@@ -217,6 +217,29 @@ class Broker(Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling, 
             lease=lease,
         )
 
+    async def look(
+        self,
+        queues: Sequence[str],
+        limit: int | None = None,
+        worker: str | None = None,
+        *,
+        limits: Sequence[int] | None = None,
+        lease: timedelta | None = None,
+    ) -> list[Worked]:
+        """Claim the next deliveries as ``work`` does, without waiting for the disk.
+
+        In a transaction of its own: others of its writes would not be waited for either.
+        """
+        return await self._session.rows(
+            Worked,
+            "look",
+            queues=list(queues),
+            limit=limit,
+            worker=worker,
+            limits=None if limits is None else list(limits),
+            lease=lease,
+        )
+
     async def extend(
         self,
         leases: Sequence[int],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     from arvo_plpg._async.session import Session
 
@@ -29,6 +30,10 @@ class Waking:
         registered: bool = await self._session.scalar("rouse", queues=list(queues))
         return registered
 
-    async def still_open(self, transactions: Sequence[int]) -> list[int]:
-        """Give those of the transactions that have not ended."""
-        return await self._session.values("still_open", transactions=list(transactions))
+    async def still_open(
+        self, transactions: Sequence[int], within: timedelta | None = None
+    ) -> list[int]:
+        """Give those of the transactions that have not ended; wait for one to end, if asked to."""
+        return await self._session.values(
+            "still_open", transactions=list(transactions), within=within
+        )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     from arvo_plpg._sync.session import Session
 
@@ -30,6 +31,10 @@ class Waking:
         registered: bool = self._session.scalar("rouse", queues=list(queues))
         return registered
 
-    def still_open(self, transactions: Sequence[int]) -> list[int]:
-        """Give those of the transactions that have not ended."""
-        return self._session.values("still_open", transactions=list(transactions))
+    def still_open(
+        self, transactions: Sequence[int], within: timedelta | None = None
+    ) -> list[int]:
+        """Give those of the transactions that have not ended; wait for one to end, if asked to."""
+        return self._session.values(
+            "still_open", transactions=list(transactions), within=within
+        )

@@ -31,9 +31,9 @@ from arvo_plpg.runtime.backoff import Backoff
 from arvo_plpg.runtime.connect import connection_parameters, is_lost
 from arvo_plpg.runtime.delivery import Delivery
 from arvo_plpg.runtime.ending import end
+from arvo_plpg.runtime.gate import Gate
 from arvo_plpg.runtime.heartbeat import Heartbeat
 from arvo_plpg.runtime.line import Line
-from arvo_plpg.runtime.rest import Rest
 from arvo_plpg.runtime.route import Route
 from arvo_plpg.runtime.turns import StaleClaim, Turns
 
@@ -101,7 +101,7 @@ class Worker:
         self._postponed: list[_Postponed] = []
         self._turns = Turns()
         self._signal = asyncio.Event()
-        self._sleep = Rest(dsn, schema, self._woken, self._warn)
+        self._gate = Gate(dsn, schema, self._woken, self._warn)
         self._stopping = False
         self._loop_task: asyncio.Task[None] | None = None
 
@@ -178,7 +178,7 @@ class Worker:
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        wakeup = asyncio.create_task(self._sleep.run())
+        wakeup = asyncio.create_task(self._gate.run())
 
         def lost(token: int, held: Collection[int]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
@@ -234,30 +234,42 @@ class Worker:
                 await self._rest(None)
                 continue
             self._sent, self._reports = self._reports[:_MOST_AT_ONCE], self._reports[_MOST_AT_ONCE:]
+            emits = any("events" in report.result for report in self._sent)
+            hopping = emits and not self._lines
             try:
-                answers = await broker.work(
-                    [report.result for report in self._sent],
-                    queues or None,
-                    min(sum(limits), _MOST_AT_ONCE),
-                    self.name,
-                    limits=limits or None,
-                    lease=timedelta(seconds=self._lease),
-                )
+                answers = await self._exchange(broker, queues, limits, hopping=hopping)
             except (ArvoError, psycopg.Error) as error:
                 if is_lost(error) or not self._sent:
                     raise
                 answers = await self._one_by_one(broker, _POSTPONE_SECONDS)
             backoff.reset()
             reports, self._sent = self._sent, []
-            again = any("events" in report.result for report in reports)
             over = self._judge(reports, answers)
             claimed, wait = self._take(answers)
             await self._clean_up(connection, over)
             if claimed:
-                self._sleep.end()
-            elif not (again or self._reports):
-                self._sleep.begin(queues)
+                self._gate.end()
+            elif not ((emits and not hopping) or self._reports):
+                self._gate.begin(queues)
                 await self._rest(wait)
+
+    async def _exchange(
+        self, broker: Broker, queues: list[str], limits: list[int], *, hopping: bool
+    ) -> list[Worked]:
+        """Settle what is to be settled, and claim.
+
+        With nothing to settle nobody waits for the disk. When something was emitted and nothing
+        else runs, that is probably what is next, and the call that settles cannot claim it.
+        """
+        results = [report.result for report in self._sent]
+        wanted = (queues, min(sum(limits), _MOST_AT_ONCE), self.name)
+        lease = timedelta(seconds=self._lease)
+        if not queues:
+            return await broker.work(results)
+        if results and not hopping:
+            return await broker.work(results, *wanted, limits=limits, lease=lease)
+        settled = await broker.work(results) if results else []
+        return settled + await broker.look(*wanted, limits=limits, lease=lease)
 
     async def _clean_up(
         self, connection: psycopg.AsyncConnection[Any], subjects: Sequence[str]

@@ -251,8 +251,9 @@ LAYERS = [
     {"_async.broker", "_sync.broker", "_async.memory", "_sync.memory"},
     {
         "runtime.backoff", "runtime.connect", "runtime.delivery", "runtime.heartbeat",
-        "runtime.memory_span", "runtime.rest",
-        "runtime.route", "runtime.thread", "runtime.turns", "runtime.wakeup", "runtime.worker",
+        "runtime.gate", "runtime.memory_span",
+        "runtime.route", "runtime.thread", "runtime.turns", "runtime.vigil", "runtime.wakeup",
+        "runtime.worker",
     },
     {"broker", "memory"},
     {"demo", "cli"},

@@ -15,6 +15,11 @@ ASLEEP = (
     " WHERE locktype = 'advisory' AND classid = hashtext('arvo_wake')::oid AND mode = 'ShareLock'"
     " AND application_name = 'arvo-wakeup' AND datname = current_database()"
 )
+VIGIL = (
+    "SELECT pid FROM pg_stat_activity"
+    " WHERE application_name = 'arvo-vigil' AND datname = current_database()"
+    " AND query LIKE '%%still_open%%' AND wait_event = 'PgSleep'"
+)
 DISPATCH = "SELECT arvo_v1.dispatch(%s::jsonb)"
 
 
@@ -93,6 +98,26 @@ async def test_a_transaction_that_looked_before_and_ends_later_is_noticed(
     await late.execute("COMMIT PREPARED 'late'" if way == "is prepared" else "COMMIT")
     await until(lambda: len(handler.seen) == 2)
     assert [seen.data["number"] for seen in handler.seen] == [2, 1]
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["kept", "cut"])
+async def test_a_transaction_that_stays_open_for_long_is_watched_by_the_server(
+    broker_on, event, recorder, until, ask, rarely, producers, monkeypatch, cut
+):
+    monkeypatch.setattr("arvo_plpg.runtime.gate._VIGIL_AFTER_SECONDS", 0.1)
+    ask("SELECT (arvo_v1.register_queue(%s)).change", TASK)
+    late, *_ = producers
+    await late.execute("BEGIN")
+    await late.execute(DISPATCH, [flat(event(TASK, number=1))])
+    handler = recorder(TASK)
+    await (await broker_on()).register(handler, rarely)
+    ((pid,),) = await until(lambda: ask(VIGIL))
+    if cut:
+        ask("SELECT pg_terminate_backend(%s)", pid)
+        await until(lambda: ask(VIGIL) not in ([], [(pid,)]))
+    await late.execute("COMMIT")
+    await until(lambda: handler.seen)
+    await until(lambda: not ask(VIGIL))
 
 
 async def test_a_session_that_was_cut_while_asleep_registers_again(

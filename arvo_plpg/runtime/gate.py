@@ -1,4 +1,4 @@
-"""Rest: has a worker woken while it has nothing to do, and lets nobody send wake-ups when it has.
+"""Gate: has a worker woken while it has nothing to do, and lets nobody send wake-ups when it has.
 
 Whoever dispatches notifies only those queues that somebody sleeps for. So a worker registers
 (``doze``) before it sleeps, looks once more, and takes that back (``rouse``) when it has found
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from arvo_plpg.runtime.vigil import keep_vigil
 from arvo_plpg.runtime.wakeup import Wakeup
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 
 _FIRST_STEP_SECONDS = 0.002
 _LONGEST_STEP_SECONDS = 0.035
+_VIGIL_AFTER_SECONDS = 5.0
 _NAP_SECONDS = 0.004
 _PEEK_SECONDS = 0.003
 _RESTLESS = 2
 
 
-class Rest:
-    """The sleep of one worker.
+class Gate:
+    """Lets wake-ups through to one worker, or keeps them out.
 
     Args:
         dsn: where to listen.
@@ -41,6 +43,8 @@ class Rest:
     def __init__(
         self, dsn: str, schema: str, look: Callable[[str], None], warn: Callable[..., None]
     ) -> None:
+        self._dsn = dsn
+        self._schema = schema
         self._look = look
         self._wakeup = Wakeup(dsn, schema, wake=look, lost=self._lost, warn=warn)
         self._wanted: frozenset[str] | None = None
@@ -49,6 +53,7 @@ class Rest:
         self._step = _FIRST_STEP_SECONDS
         self._timer: asyncio.TimerHandle | None = None
         self._since = 0.0
+        self._vigil: asyncio.Task[None] | None = None
         self._short_naps = 0
         self._peeked = False
 
@@ -86,6 +91,7 @@ class Rest:
             nap = asyncio.get_running_loop().time() - self._since
             self._short_naps = self._short_naps + 1 if nap < _NAP_SECONDS else 0
             self._rouse(self._dozing)
+        self._end_vigil()
         self._set_timer()
 
     def _registered(self, queues: frozenset[str], found: Collection[int]) -> None:
@@ -94,6 +100,7 @@ class Rest:
             return
         if self._dozing is not None:
             self._rouse(self._dozing)
+        self._end_vigil()
         self._dozing = queues
         self._since = asyncio.get_running_loop().time()
         self._open = set(found)
@@ -107,24 +114,47 @@ class Rest:
         self._wakeup.ask("rouse", queues)
 
     def _watch(self) -> None:
-        if self._open:
-            self._set_timer(self._step, self._ask_who_is_open)
-            self._step = min(2 * self._step, _LONGEST_STEP_SECONDS)
-        else:
-            self._set_timer()
+        """Ask again after a step, as long as there is something to ask for."""
+        self._set_timer()
+        if not self._open:
+            return
+        if self._vigil is not None and self._vigil.done():
+            self._vigil = None
+            self._since = asyncio.get_running_loop().time()
+        self._set_timer(self._step, self._ask_who_is_open)
+        self._step = min(2 * self._step, _LONGEST_STEP_SECONDS)
+        since = asyncio.get_running_loop().time() - self._since
+        if self._vigil is None and since > _VIGIL_AFTER_SECONDS:
+            self._vigil = asyncio.create_task(self._keep_vigil(), name="arvo-vigil")
 
     def _ask_who_is_open(self) -> None:
         asked = self._dozing
-        self._wakeup.ask("still_open", self._open, lambda found: self._still_open(asked, found))
+        self._wakeup.ask("still_open", self._open, lambda found: self._asked(asked, found))
 
-    def _still_open(self, asked: frozenset[str] | None, found: Collection[int]) -> None:
-        if asked is None or asked is not self._dozing:
-            return
-        ended = len(found) < len(self._open)
-        self._open = set(found)
-        self._watch()
+    def _asked(self, asked: frozenset[str] | None, found: Collection[int]) -> None:
+        if asked is not None and asked is self._dozing:
+            self._still_open(found)
+            self._watch()
+
+    def _still_open(self, found: Collection[int]) -> None:
+        ended = self._open.difference(found)
+        self._open -= ended
         if ended:
             self._look("")
+
+    async def _keep_vigil(self) -> None:
+        def found(still: set[int]) -> None:
+            self._set_timer()  # from here on without steps
+            self._still_open(still)
+
+        await keep_vigil(self._dsn, self._schema, lambda: self._open, found)
+        if self._dozing is not None:
+            asyncio.get_running_loop().call_soon(self._watch)
+
+    def _end_vigil(self) -> None:
+        if self._vigil is not None:
+            self._vigil.cancel()
+            self._vigil = None
 
     def _peek(self) -> None:
         self._timer = None
@@ -134,6 +164,7 @@ class Rest:
     def _lost(self) -> None:
         self._wanted = self._dozing = None
         self._open = set()
+        self._end_vigil()
         self._set_timer()
 
     def _set_timer(self, seconds: float = 0.0, call: Callable[[], None] | None = None) -> None:
