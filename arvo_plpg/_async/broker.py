@@ -12,6 +12,7 @@ from arvo_plpg._async.publishing import Publishing
 from arvo_plpg._async.redriving import Redriving
 from arvo_plpg._async.scheduling import Scheduling
 from arvo_plpg._async.session import Session
+from arvo_plpg._async.waking import Waking
 from arvo_plpg.jsonb import as_event, as_events, as_jsonb, event_json
 from arvo_plpg.rows import (
     About,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent
 
 
-class Broker(Copying, Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
+class Broker(Copying, Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling, Waking):
     """The broker's functions on a borrowed connection; every call joins its transaction.
 
     Args:
@@ -211,6 +212,29 @@ class Broker(Copying, Keeping, Monitoring, Operating, Publishing, Redriving, Sch
             "work",
             results=as_jsonb(list(results)),
             queues=None if queues is None else list(queues),
+            limit=limit,
+            worker=worker,
+            limits=None if limits is None else list(limits),
+            lease=lease,
+        )
+
+    async def look(
+        self,
+        queues: Sequence[str],
+        limit: int | None = None,
+        worker: str | None = None,
+        *,
+        limits: Sequence[int] | None = None,
+        lease: timedelta | None = None,
+    ) -> list[Worked]:
+        """Claim the next deliveries as ``work`` does, without waiting for the disk.
+
+        In a transaction of its own: others of its writes would not be waited for either.
+        """
+        return await self._session.rows(
+            Worked,
+            "look",
+            queues=list(queues),
             limit=limit,
             worker=worker,
             limits=None if limits is None else list(limits),

@@ -13,6 +13,7 @@ from arvo_plpg._sync.publishing import Publishing
 from arvo_plpg._sync.redriving import Redriving
 from arvo_plpg._sync.scheduling import Scheduling
 from arvo_plpg._sync.session import Session
+from arvo_plpg._sync.waking import Waking
 from arvo_plpg.jsonb import as_event, as_events, as_jsonb, event_json
 from arvo_plpg.rows import (
     About,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent
 
 
-class Broker(Copying, Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling):
+class Broker(Copying, Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling, Waking):
     """The broker's functions on a borrowed connection; every call joins its transaction.
 
     Args:
@@ -212,6 +213,29 @@ class Broker(Copying, Keeping, Monitoring, Operating, Publishing, Redriving, Sch
             "work",
             results=as_jsonb(list(results)),
             queues=None if queues is None else list(queues),
+            limit=limit,
+            worker=worker,
+            limits=None if limits is None else list(limits),
+            lease=lease,
+        )
+
+    def look(
+        self,
+        queues: Sequence[str],
+        limit: int | None = None,
+        worker: str | None = None,
+        *,
+        limits: Sequence[int] | None = None,
+        lease: timedelta | None = None,
+    ) -> list[Worked]:
+        """Claim the next deliveries as ``work`` does, without waiting for the disk.
+
+        In a transaction of its own: others of its writes would not be waited for either.
+        """
+        return self._session.rows(
+            Worked,
+            "look",
+            queues=list(queues),
             limit=limit,
             worker=worker,
             limits=None if limits is None else list(limits),

@@ -33,13 +33,13 @@ from arvo_plpg.runtime.claim import claimed_delivery, idle_of, plan
 from arvo_plpg.runtime.connect import connection_parameters, is_lost
 from arvo_plpg.runtime.desk import Desk
 from arvo_plpg.runtime.ending import end
+from arvo_plpg.runtime.gate import Gate
 from arvo_plpg.runtime.heartbeat import Heartbeat
 from arvo_plpg.runtime.judge import POSTPONE_SECONDS, judge
 from arvo_plpg.runtime.loaders import read_quickly
 from arvo_plpg.runtime.rest import Rest
 from arvo_plpg.runtime.route import Route
 from arvo_plpg.runtime.station import LINGER_SECONDS, STALE_SECONDS, Station
-from arvo_plpg.runtime.wakeup import listen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -89,6 +89,7 @@ class Worker:
         self._known: dict[str, Station] = {}
         self._desk: Desk | None = None
         self._rest = Rest()
+        self._gate = Gate(dsn, schema, self._woken, self._warn)
         self._looked_at = 0.0
         self._loop_task: asyncio.Task[None] | None = None
 
@@ -189,7 +190,7 @@ class Worker:
 
     async def _work(self, desk: Desk) -> None:
         loop = asyncio.get_running_loop()
-        wakeup = asyncio.create_task(listen(self._dsn, self._schema, self._woken, self._warn))
+        wakeup = asyncio.create_task(self._gate.run())
 
         def lost(token: int, held: Collection[int]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
@@ -247,8 +248,10 @@ class Worker:
                 continue
             reports = settlement.send(_MOST_AT_ONCE)
             asked = self._wanted(desk, now)
+            emits = any(report.emits for report in reports)
+            hopping = emits and not self._slots()
             try:
-                answers = await self._exchange(broker, reports, asked)
+                answers = await self._exchange(broker, reports, asked, hopping=hopping)
             except (ArvoError, psycopg.Error) as error:
                 if is_lost(error) or not reports:
                     raise
@@ -258,22 +261,39 @@ class Worker:
             over = judge(desk, reports, answers, self.logger)
             self._looked_at = time.monotonic()
             got = self._take(desk, answers)
-            again = any(report.emits for report in reports)
-            plan(asked, got, idle_of(answers), self._looked_at, again=again)
+            plan(asked, got, idle_of(answers), self._looked_at, again=emits and not hopping)
             await self._clean_up(connection, over)
+            if got:
+                self._gate.end()
+            elif idle_of(answers) is not None and not (
+                settlement.waiting or (emits and not hopping)
+            ):
+                self._gate.begin(station.route.queue for station in asked)
 
     async def _exchange(
-        self, broker: Broker, reports: Sequence[Report], asked: Mapping[Station, int]
+        self,
+        broker: Broker,
+        reports: Sequence[Report],
+        asked: Mapping[Station, int],
+        *,
+        hopping: bool,
     ) -> list[Worked]:
-        """Settle what is to be settled, and claim what there is room for."""
-        return await broker.work(
-            [report.item() for report in reports],
-            [station.route.queue for station in asked] or None,
-            min(sum(asked.values()), _MOST_AT_ONCE),
-            self.name,
-            limits=list(asked.values()) or None,
-            lease=timedelta(seconds=self._lease),
-        )
+        """Settle what is to be settled, and claim what there is room for.
+
+        With nothing to settle nobody waits for the disk. When something was emitted and nothing
+        else runs, that is probably what is next, and the call that settles cannot claim it.
+        """
+        results = [report.item() for report in reports]
+        if not asked:
+            return await broker.work(results)
+        queues = [station.route.queue for station in asked]
+        limits = list(asked.values())
+        most = min(sum(limits), _MOST_AT_ONCE)
+        lease = timedelta(seconds=self._lease)
+        if results and not hopping:
+            return await broker.work(results, queues, most, self.name, limits=limits, lease=lease)
+        settled = await broker.work(results) if results else []
+        return settled + await broker.look(queues, most, self.name, limits=limits, lease=lease)
 
     async def _clean_up(
         self, connection: psycopg.AsyncConnection[Any], subjects: Sequence[str]

@@ -18,9 +18,11 @@ CLIENT = "com.example.client"
 TASK = "com.example.task"
 NEXT = "com.example.next"
 RARELY = 3600
-LISTENING = (
-    "SELECT 1 FROM pg_stat_activity WHERE application_name = 'arvo-wakeup'"
-    " AND datname = current_database() AND query ILIKE 'LISTEN%%' AND state = 'idle'"
+ASLEEP = (
+    "SELECT 1 FROM pg_locks"
+    " INNER JOIN pg_stat_activity USING (pid)"
+    " WHERE locktype = 'advisory' AND classid = hashtext('arvo_wake')::oid AND mode = 'ShareLock'"
+    " AND application_name = 'arvo-wakeup' AND datname = current_database()"
 )
 
 
@@ -49,7 +51,7 @@ async def test_a_worker_that_would_poll_in_an_hour_is_woken(
 ):
     handler = recorder(TASK)
     await broker.register(handler, worker_options(polling_interval_seconds=RARELY))
-    await until(lambda: ask(LISTENING))
+    await until(lambda: ask(ASLEEP))
     for number in range(3):
         await broker.dispatch(event(TASK, number=number))
         await until(lambda: len(handler.seen) == number + 1)  # noqa: B023
@@ -61,7 +63,7 @@ async def test_one_worker_makes_many_hops_within_one_polling_interval(
 ):
     handler = recorder(TASK, hopping(event, 40))
     await broker.register(handler, worker_options(concurrency=1, polling_interval_seconds=RARELY))
-    await until(lambda: ask(LISTENING))
+    await until(lambda: ask(ASLEEP))
     await broker.dispatch_many([event(TASK, subject=f"s{n}", number=0) for n in range(3)])
     await until(lambda: len(handler.seen) == 3 * 41)
 
@@ -72,7 +74,7 @@ async def test_without_notifications_events_are_found_by_polling(
     async def deaf(*_):
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("arvo_plpg.runtime.worker.listen", deaf)
+    monkeypatch.setattr("arvo_plpg.runtime.wakeup.Wakeup.run", deaf)
     broker = await broker_on()
     handler = recorder(TASK)
     await broker.register(handler, worker_options(polling_interval_seconds=0.5))

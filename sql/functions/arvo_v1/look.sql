@@ -1,0 +1,38 @@
+-- arvo_v1.look(queues, limit, worker, limits, lease) — claim, without waiting for the disk.
+CREATE OR REPLACE FUNCTION arvo_v1.look(
+    p_queues text[],
+    p_limit integer DEFAULT 1,
+    p_worker text DEFAULT NULL,
+    p_limits integer[] DEFAULT NULL,
+    p_lease interval DEFAULT interval '30 seconds'
+)
+RETURNS SETOF arvo_v1.worked
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $look$
+-- As work without results, in a transaction of its own, whose commit does not wait until it is on disk
+-- (synchronous_commit = off, for this transaction). What a crash of the server may undo are claims,
+-- promotions and fires of the last moments, together and in order: they are done again, and tokens
+-- from before are refused. Nothing that came later and was waited for, such as a settlement, can
+-- survive without them. In a transaction with other writes those are not waited for either: call claim
+-- there.
+--
+--   Reads    as arvo_v1.claim; arvo.deferred
+--   Writes   as arvo_v1.claim
+--   Locks    as arvo_v1.claim (which waits for none)
+--   Raises   as arvo_v1.claim
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    RETURN QUERY
+    SELECT found.*
+    FROM arvo_v1.work('[]', p_queues, p_limit, p_worker, p_limits, p_lease) AS found;
+END;
+$look$;
+
+COMMENT ON FUNCTION arvo_v1.look(text[], integer, text, integer[], interval) IS
+'Claims the next deliveries as work does, in a transaction whose commit does not wait for the disk.';
+
+REVOKE ALL ON FUNCTION arvo_v1.look(text[], integer, text, integer[], interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION arvo_v1.look(text[], integer, text, integer[], interval) TO arvo_worker;
