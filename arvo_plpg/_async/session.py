@@ -11,8 +11,10 @@ from psycopg.rows import class_row, scalar_row
 
 from arvo_plpg._call import call
 from arvo_plpg.errors import translate
+from arvo_plpg.flush import flush
 
 if TYPE_CHECKING:
+    from collections import abc
     from collections.abc import Hashable, Mapping
 
     from psycopg import AsyncConnection
@@ -86,6 +88,48 @@ class Session:
     async def values(self, function: str, **given: object) -> list[Any]:
         """Call a function that answers a set of single values."""
         return await self._fetch(scalar_row, (), function, given)
+
+    async def stream(
+        self, row: type[Row], function: str, calls: abc.AsyncIterable[Mapping[str, object]]
+    ) -> abc.AsyncIterator[list[Row]]:
+        """Call a function again and again and give the rows of each call.
+
+        While the server works on a call, the arguments of the next are made. Without a transaction
+        each call is one; so what was under way when something went wrong is answered all the same.
+
+        Args:
+            row: the class of its rows.
+            function: its name.
+            calls: the arguments of each call, the same ones each time.
+
+        Raises:
+            ArvoError: what the function raised, as the class of its SQLSTATE.
+            psycopg.Error: anything else that went wrong with the database.
+        """
+        columns = _columns(cast("Hashable", row))
+        factory = _factory(cast("Hashable", row))
+        under_way = False
+        try:
+            async with (
+                self.connection.pipeline() as pipeline,
+                self.connection.cursor(row_factory=factory) as cursor,
+            ):
+                try:
+                    async for given in calls:
+                        if under_way:
+                            under_way = False
+                            await pipeline.sync()
+                            yield await cursor.fetchall()
+                        query = call(self._schema, function, tuple(given), columns)
+                        await cursor.execute(query, cast("Params", given))
+                        await self.connection.wait(flush(self.connection.pgconn))
+                        under_way = True
+                finally:
+                    if under_way:
+                        await pipeline.sync()
+                        yield await cursor.fetchall()
+        except (psycopg.Error, UnicodeEncodeError) as error:
+            raise translate(error) from error
 
     async def _fetch(
         self,

@@ -12,8 +12,10 @@ from psycopg.rows import class_row, scalar_row
 
 from arvo_plpg._call import call
 from arvo_plpg.errors import translate
+from arvo_plpg.flush import flush
 
 if TYPE_CHECKING:
+    from collections import abc
     from collections.abc import Hashable, Mapping
 
     from psycopg import Connection
@@ -87,6 +89,48 @@ class Session:
     def values(self, function: str, **given: object) -> list[Any]:
         """Call a function that answers a set of single values."""
         return self._fetch(scalar_row, (), function, given)
+
+    def stream(
+        self, row: type[Row], function: str, calls: abc.Iterable[Mapping[str, object]]
+    ) -> abc.Iterator[list[Row]]:
+        """Call a function again and again and give the rows of each call.
+
+        While the server works on a call, the arguments of the next are made. Without a transaction
+        each call is one; so what was under way when something went wrong is answered all the same.
+
+        Args:
+            row: the class of its rows.
+            function: its name.
+            calls: the arguments of each call, the same ones each time.
+
+        Raises:
+            ArvoError: what the function raised, as the class of its SQLSTATE.
+            psycopg.Error: anything else that went wrong with the database.
+        """
+        columns = _columns(cast("Hashable", row))
+        factory = _factory(cast("Hashable", row))
+        under_way = False
+        try:
+            with (
+                self.connection.pipeline() as pipeline,
+                self.connection.cursor(row_factory=factory) as cursor,
+            ):
+                try:
+                    for given in calls:
+                        if under_way:
+                            under_way = False
+                            pipeline.sync()
+                            yield cursor.fetchall()
+                        query = call(self._schema, function, tuple(given), columns)
+                        cursor.execute(query, cast("Params", given))
+                        self.connection.wait(flush(self.connection.pgconn))
+                        under_way = True
+                finally:
+                    if under_way:
+                        pipeline.sync()
+                        yield cursor.fetchall()
+        except (psycopg.Error, UnicodeEncodeError) as error:
+            raise translate(error) from error
 
     def _fetch(
         self,

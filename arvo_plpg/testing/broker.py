@@ -16,14 +16,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from arvo_plpg.aio import Broker
 from arvo_plpg.broker import PostgresEventBroker
 from arvo_plpg.event import ArvoEvent
-from arvo_plpg.handler import is_stateful
+from arvo_plpg.handler import BatchHandler, is_stateful
 from arvo_plpg.options import DispatchOptions, HandlerOptions
 from arvo_plpg.testing.event_node import EventNode, grow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
-    from arvo_plpg.handler import AnyHandler
+    from arvo_plpg.handler import AnyHandler, Handler, StatefulHandler
     from arvo_plpg.options import StartAfter
     from arvo_plpg.rows import DeadLetter, Dispatched, Queue, QueueStats
     from arvo_plpg.runtime.route import Listened, Listener
@@ -73,7 +73,11 @@ class TestBroker:
 
     async def register(self, handler: AnyHandler, options: HandlerOptions | None = None) -> Queue:
         """Let a handler work; see :meth:`~arvo_plpg.PostgresEventBroker.register`."""
-        watched = _Watched(handler, self._see)
+        watched = (
+            _WatchedBatch(handler, self._see)
+            if isinstance(handler, BatchHandler)
+            else _Watched(handler, self._see)
+        )
         queue = await self._register_queue(handler.source, options, stateful=is_stateful(handler))
         self._registrations.append(lambda broker: broker.register(watched, options))
         return queue
@@ -333,7 +337,7 @@ def _is_event(thing: object) -> bool:
 class _Watched:
     """A handler whose events are seen."""
 
-    def __init__(self, handler: AnyHandler, see: Callable[..., None]) -> None:
+    def __init__(self, handler: Handler | StatefulHandler, see: Callable[..., None]) -> None:
         self._handler = handler
         self._see = see
 
@@ -347,6 +351,31 @@ class _Watched:
         if isinstance(events, Iterable):  # else the worker says what is wrong
             self._see(*filter(_is_event, events))
         return events
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the handler has
+        return getattr(self._handler, name)
+
+
+class _WatchedBatch:
+    """A handler of batches whose events are seen."""
+
+    def __init__(self, handler: BatchHandler, see: Callable[..., None]) -> None:
+        self._handler = handler
+        self._see = see
+
+    @property
+    def source(self) -> str:
+        return self._handler.source
+
+    async def execute_many(
+        self, events: Sequence[ArvoEvent]
+    ) -> Sequence[Sequence[ArvoEvent] | Exception]:
+        self._see(*events)
+        outcomes = await self._handler.execute_many(events)
+        for outcome in outcomes:
+            if not isinstance(outcome, Exception):
+                self._see(*filter(_is_event, outcome))
+        return outcomes
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the handler has
         return getattr(self._handler, name)

@@ -21,7 +21,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from arvo_plpg.event import ArvoEvent
-from arvo_plpg.handler import AnyHandler, Handler, StatefulHandler, is_stateful
+from arvo_plpg.handler import (
+    AnyHandler,
+    BatchHandler,
+    Handler,
+    StatefulHandler,
+    is_stateful,
+)
 from arvo_plpg.memory import MemoryConfig, connect_postgres_machine_memory
 
 if TYPE_CHECKING:
@@ -98,7 +104,9 @@ class Suite:
     def make_handler(self) -> AnyHandler:
         """Give the handler of one run."""
         handler = self.handler
-        if isinstance(handler, Handler | StatefulHandler) and not isinstance(handler, type):
+        if isinstance(handler, Handler | StatefulHandler | BatchHandler) and not isinstance(
+            handler, type
+        ):
             return handler
         return handler()
 
@@ -156,13 +164,24 @@ async def _run_once(suite: Suite, case: Case, broker: TestBroker) -> None:
         await memory.close()
 
 
+async def _answer(
+    handler: AnyHandler, event: ArvoEvent, given: dict[str, MachineMemory]
+) -> list[ArvoEvent]:
+    if isinstance(handler, BatchHandler):
+        outcome = (await handler.execute_many([event]))[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return list(outcome)
+    return list(await handler.execute(event, **given))
+
+
 async def _steps(handler: AnyHandler, case: Case, given: dict[str, MachineMemory]) -> None:
     events: list[ArvoEvent] = []
     for number, step in enumerate(case.steps, 1):
         where = f"step {number} of {case.name!r}"
         event = step.input if isinstance(step.input, ArvoEvent) else step.input(events)
         try:
-            events = list(await handler.execute(event, **given))
+            events = await _answer(handler, event, given)
         except Exception as error:
             if step.error is None:
                 error.add_note(f"in {where}")

@@ -267,9 +267,11 @@ LAYERS = [
     {
         "runtime.backoff", "runtime.connect", "runtime.delivery", "runtime.heartbeat",
         "runtime.memory_span", "runtime.batch", "runtime.claim", "runtime.desk", "runtime.emitted",
-        "runtime.gate", "runtime.loaders", "runtime.judge", "runtime.pace", "runtime.rest", "runtime.settlement",
+        "runtime.gate", "runtime.loaders", "runtime.judge", "runtime.pace", "runtime.rest",
+        "runtime.settlement",
         "runtime.slot", "runtime.station", "runtime.step", "runtime.watch",
-        "runtime.route", "runtime.thread", "runtime.turns", "runtime.vigil", "runtime.wakeup", "runtime.worker",
+        "runtime.route", "runtime.thread", "runtime.turns", "runtime.vigil", "runtime.wakeup",
+        "runtime.worker",
     },
     {"broker", "memory", "adapters"},
     {"demo", "cli", "testing"},

@@ -414,7 +414,11 @@ EMITTING = """    IF v_emitting THEN
         ("arvo.promote", "deferred.due <= v_now", "deferred.due < v_now"),
         ("arvo.give_back", "v_entry.attempt > coalesce", "v_entry.attempt >= coalesce"),
         ("arvo.sweep", "newer.token = v_lease.token", "newer.token = 0"),
-        ("arvo.judge_results", "THEN 'refused'\n                END", "THEN NULL\n                END"),
+        (
+            "arvo.judge_results",
+            "THEN 'refused'\n                END",
+            "THEN NULL\n                END",
+        ),
         ("arvo.close_plain", "CONTINUE WHEN NOT v_open;", ""),
         ("arvo.close_plain", "v_done.deliveries || v_held.closed ||", "v_done.deliveries ||"),
         ("arvo.put_state", " AND state.version = p_expected_version", ""),
