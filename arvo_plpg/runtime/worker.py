@@ -133,7 +133,8 @@ class Worker:
             self._careful.discard(queue.queue)
 
     def _station(self, route: Route, desk: Desk) -> Station:
-        return Station(route, desk, careful=route.queue in self._careful)
+        single = route.options.worker.retry_limit == 0
+        return Station(route, desk, careful=single or route.queue in self._careful)
 
     async def start(self) -> None:
         """Begin to work."""

@@ -13,6 +13,7 @@ from arvo_plpg import HandlerOptions, QueueOptions, WorkerOptions
 TASK = "com.example.task"
 OTHER = "com.example.other"
 LARGEST = "SELECT coalesce(max(cardinality(deliveries)), 0) FROM arvo.lease"
+CANCEL = "SELECT * FROM arvo_v1.cancel(%s::bigint[], p_include_running => true, p_reason => 'x')"
 ATTEMPTS = "SELECT max(attempt) FROM arvo.log"
 OUTCOMES = "SELECT DISTINCT unnest(outcomes) AS outcome FROM arvo.closure ORDER BY outcome"
 
@@ -200,17 +201,19 @@ async def test_a_lost_lease_takes_its_buffered_deliveries_along(
     broker_on, event, recorder, until, ask, worker_options, story
 ):
     """An operator cancels all that the worker holds: what it has not begun does not begin."""
-    gate = asyncio.Event()
-    broker = await broker_on(lease_seconds=1)
-    handler = recorder(TASK, stuck_at(300, gate))
-    await broker.register(handler, worker_options(concurrency=1))
+    broker, answers = await broker_on(lease_seconds=1), []
+
+    async def work(given):
+        if given.data["number"] == 300:  # blocking: nothing goes back meanwhile
+            ask(CANCEL, [answer.delivery for answer in answers[300:]])
+            await asyncio.Event().wait()
+        return []
+
+    handler = recorder(TASK, work)
     asked = [event(TASK, number=n) for n in range(400)]
-    answers = await broker.dispatch_many(asked)
+    answers += await broker.dispatch_many(asked)
+    await broker.register(handler, worker_options(concurrency=1))
     await until(lambda: len(handler.seen) == 301)
-    async with broker.connection() as contract:
-        await contract.cancel(
-            [answer.delivery for answer in answers[300:]], include_running=True, reason="x"
-        )
     await until(lambda: idle(ask))
     assert len(handler.seen) == 301
     assert [step[2] for step in story(asked[300])][-1] == "cancelled"
