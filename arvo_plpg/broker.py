@@ -333,7 +333,7 @@ class PostgresEventBroker:
             )
         if queue.change != "unchanged":
             self._worker.logger.info("queue %a: %s", queue.queue, queue.change)
-        self._worker.add(route, registered=True)
+        self._worker.add(route, queue)
         return queue
 
     async def _keep_house(self) -> None:

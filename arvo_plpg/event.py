@@ -58,7 +58,7 @@ ARVO_ATTRIBUTES: Final = (
 ATTRIBUTES: Final = frozenset(CORE_ATTRIBUTES + ARVO_ATTRIBUTES)
 """The 17 attribute names; no extension may bear one of them."""
 
-_REQUIRED: Final = ("id", "source", "type", "subject", "data", "time")
+_REQUIRED: Final = {"id", "source", "type", "subject", "data", "time"}
 _ABSENT: Final[dict[str, Any]] = {
     name: None for name in CORE_ATTRIBUTES + ARVO_ATTRIBUTES if name not in _REQUIRED
 }
@@ -296,8 +296,8 @@ class ArvoEvent(BaseModel):
             own["extensions"] = FrozenDict(extensions)
         else:
             own["extensions"] = _NO_EXTENSIONS
-        for name in _REQUIRED:  # a KeyError, if one is missing
-            own[name]
+        if not flat.keys() >= _REQUIRED:
+            raise KeyError(*sorted(_REQUIRED - flat.keys()))
         own["specversion"] = "1.0"
         own["datacontenttype"] = own["datacontenttype"] or ARVO_CONTENT_TYPE
         data = own["data"]

@@ -126,8 +126,9 @@ class WorkerOptions(Options):
             batch handler, how many batches.
         prefetch: how many deliveries this process may hold beside those that run, so that the next
             need not wait for a claim. None: as many as are expected to start within 50 ms, at most
-            500, and none while handlers take longer than that; 0: none; other numbers: so many at
-            most. One that has waited for a second all the same goes back, its attempt not charged.
+            500, and none while handlers take longer than that, or if ``retry_limit`` of the queue
+            is 0; 0: none; other numbers: so many at most. One that has waited for a second all the
+            same goes back, its attempt not charged.
         batch_size: how many events a batch handler is given at once, at most.
         polling_interval_seconds: how long an idle worker sleeps at most; notifications wake it
             earlier.

@@ -30,13 +30,13 @@ def claimed_delivery(row: Worked, now: float) -> Delivery:
         lease,
         number,
         queue,
-        attempt=attempt or 1,
-        flat=flat or {},
-        cause=cause,
-        expire_in=expire_in.total_seconds() if expire_in else 900.0,
-        state=None if state is None else StateRecord(state, version=version or 0),
-        key=key,
-        arrived=now,
+        attempt or 1,
+        flat or {},
+        cause,
+        expire_in.total_seconds() if expire_in else 900.0,
+        None if state is None else StateRecord(state, version=version or 0),
+        key,
+        now,
     )
 
 

@@ -59,12 +59,11 @@ class Delivery:
         "written",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - one for each delivery, so it is to be quick
         self,
         lease: int,
         number: int,
         queue: str,
-        *,
         attempt: int,
         flat: dict[str, Any],
         cause: Mapping[str, Any] | None,
@@ -165,9 +164,8 @@ class Delivery:
         return result
 
 
-def begin(current: Delivery | tuple[Delivery, ...]) -> None:
-    """Let :func:`current_delivery` tell of this one, or of this batch, in this context."""
-    _CURRENT.set(current)
+begin = _CURRENT.set
+"""Let :func:`current_delivery` tell of this one, or of this batch, in this context."""
 
 
 def current_delivery() -> Delivery | None:

@@ -90,9 +90,9 @@ class Settlement:
         reports = [*self.sent, *self.waiting, *(item.report for item in self.postponed)]
         return sum(len(report.deliveries) for report in reports)
 
-    def hold(self, lease: int) -> None:
-        """Keep the lease of one more delivery."""
-        self.leases[lease] = self.leases.get(lease, 0) + 1
+    def hold(self, lease: int, count: int) -> None:
+        """Keep a lease for so many more deliveries."""
+        self.leases[lease] = self.leases.get(lease, 0) + count
 
     def let_go(self, lease: int, count: int = 1) -> None:
         """The lease has fewer deliveries to be kept for."""

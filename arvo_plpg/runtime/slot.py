@@ -116,7 +116,8 @@ class Slot:
                 ended = clock()
                 delivery = station.finish(delivery, result, ended - began)
                 self.holds = () if delivery is None else (delivery,)
-                await self._let_others(ended)
+                if self._waited or ended >= self._pause_at or self.task.cancelling():
+                    await self._let_others(ended)
 
     async def _run_batches(self) -> None:
         station, clock = self._station, time.monotonic

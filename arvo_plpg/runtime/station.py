@@ -35,6 +35,7 @@ class Station:
     Args:
         route: the queue, and what is done with its deliveries.
         desk: where results are handed in.
+        careful: see :meth:`be_careful`.
 
     Attributes:
         route: as given.
@@ -60,7 +61,7 @@ class Station:
         "woken",
     )
 
-    def __init__(self, route: Route, desk: Desk) -> None:
+    def __init__(self, route: Route, desk: Desk, *, careful: bool = False) -> None:
         self.route = route
         self._desk = desk
         self._width = route.width
@@ -73,6 +74,16 @@ class Station:
         self.held = 0
         self.claim_at = 0.0
         self.woken = False
+        if careful:
+            self.be_careful()
+
+    def be_careful(self) -> None:
+        """Claim nothing ahead, unless the options say so.
+
+        If this process dies, what it holds is charged an attempt, and here there is only one.
+        """
+        if self.route.options.worker.prefetch is None:
+            self._pace = Pace(0, self._width)
 
     # --- what to claim
 
@@ -102,7 +113,7 @@ class Station:
 
     # --- deliveries come
 
-    def arrive(self, delivery: Delivery, before: Delivery | None) -> None:
+    def arrive(self, delivery: Delivery, before: Delivery | None = None) -> None:
         """Take a delivery, or put it behind the one that came before it in its line."""
         if not self.held:
             self._pace.begin(delivery.arrived)

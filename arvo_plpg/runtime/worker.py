@@ -14,9 +14,12 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from datetime import timedelta
 from functools import partial
+from itertools import groupby
 from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -39,11 +42,11 @@ from arvo_plpg.runtime.station import LINGER_SECONDS, STALE_SECONDS, Station
 from arvo_plpg.runtime.wakeup import listen
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from arvo_plpg.rows import Worked
+    from arvo_plpg.rows import Queue, Worked
     from arvo_plpg.runtime.delivery import Delivery
-    from arvo_plpg.runtime.settlement import Settlement
+    from arvo_plpg.runtime.settlement import Report, Settlement
     from arvo_plpg.runtime.slot import Slot
 
 _MOST_AT_ONCE = 1000
@@ -81,6 +84,7 @@ class Worker:
         self._routes: dict[str, Route] = {}
         self._unregistered: list[Route] = []
         self._narrowed: set[str] = set()
+        self._careful: set[str] = set()
         self._stations: dict[str, Station] = {}
         self._known: dict[str, Station] = {}
         self._desk: Desk | None = None
@@ -93,13 +97,13 @@ class Worker:
         """Names of the queues that it works on."""
         return list(self._routes)
 
-    def add(self, route: Route, *, registered: bool = False) -> None:
+    def add(self, route: Route, registered: Queue | None = None) -> None:
         """Work on one more queue.
 
         Args:
             route: the queue and who runs its deliveries.
-            registered: whether the queue is registered already; if not, and if the route names
-                one queue, that is done before it is claimed from.
+            registered: the queue, if it is registered already; if not, and if the route names one
+                queue, that is done before it is claimed from.
 
         Raises:
             AlreadyRegistered: there is a route of that queue.
@@ -111,17 +115,31 @@ class Worker:
                 hint="Register each source once in a process.",
             )
         self._routes[route.queue] = route
-        if route.concrete and not registered:
+        if registered is not None:
+            self._once_only(registered)
+        elif route.concrete:
             self._unregistered.append(route)
         if self._desk is not None:
-            self._stations[route.queue] = Station(route, self._desk)
+            self._stations[route.queue] = self._station(route, self._desk)
             self._known.clear()
         self._rest.end()
+
+    def _once_only(self, queue: Queue) -> None:
+        """Note whether deliveries of a queue have one attempt, which nothing should use up."""
+        if queue.retry_limit == 0:
+            self._careful.add(queue.queue)
+        else:
+            self._careful.discard(queue.queue)
+
+    def _station(self, route: Route, desk: Desk) -> Station:
+        return Station(route, desk, careful=route.queue in self._careful)
 
     async def start(self) -> None:
         """Begin to work."""
         self._desk = desk = Desk(self._nudge, self._warn)
-        self._stations = {queue: Station(route, desk) for queue, route in self._routes.items()}
+        self._stations = {
+            queue: self._station(route, desk) for queue, route in self._routes.items()
+        }
         self._known.clear()
         self._loop_task = asyncio.create_task(self._work(desk), name="arvo-worker")
 
@@ -230,14 +248,7 @@ class Worker:
             reports = settlement.send(_MOST_AT_ONCE)
             asked = self._wanted(desk, now)
             try:
-                answers = await broker.work(
-                    [report.item() for report in reports],
-                    [station.route.queue for station in asked] or None,
-                    min(sum(asked.values()), _MOST_AT_ONCE),
-                    self.name,
-                    limits=list(asked.values()) or None,
-                    lease=timedelta(seconds=self._lease),
-                )
+                answers = await self._exchange(broker, reports, asked)
             except (ArvoError, psycopg.Error) as error:
                 if is_lost(error) or not reports:
                     raise
@@ -250,6 +261,19 @@ class Worker:
             again = any(report.emits for report in reports)
             plan(asked, got, idle_of(answers), self._looked_at, again=again)
             await self._clean_up(connection, over)
+
+    async def _exchange(
+        self, broker: Broker, reports: Sequence[Report], asked: Mapping[Station, int]
+    ) -> list[Worked]:
+        """Settle what is to be settled, and claim what there is room for."""
+        return await broker.work(
+            [report.item() for report in reports],
+            [station.route.queue for station in asked] or None,
+            min(sum(asked.values()), _MOST_AT_ONCE),
+            self.name,
+            limits=list(asked.values()) or None,
+            lease=timedelta(seconds=self._lease),
+        )
 
     async def _clean_up(
         self, connection: psycopg.AsyncConnection[Any], subjects: Sequence[str]
@@ -325,6 +349,9 @@ class Worker:
                 self._stations.pop(route.queue, None)
                 self._known.clear()
             else:
+                self._once_only(queue)
+                if route.queue in self._stations and queue.retry_limit == 0:
+                    self._stations[route.queue].be_careful()
                 if queue.change != "unchanged":
                     self.logger.info("queue %a: %s", queue.queue, queue.change)
             self._unregistered.pop(0)
@@ -364,22 +391,25 @@ class Worker:
         now = time.monotonic()
         got: dict[Station, int] = {}
         last: dict[tuple[int, int], Delivery] = {}
-        for answer in answers:
-            if answer.kind != "claimed":
-                continue
-            delivery = claimed_delivery(answer, now)
-            station = self._station_of(delivery.queue)
-            desk.settlement.hold(delivery.lease)
+        deliveries = [claimed_delivery(row, now) for row in answers if row.kind == "claimed"]
+        for lease, count in Counter(delivery.lease for delivery in deliveries).items():
+            desk.settlement.hold(lease, count)
+        for queue, together in groupby(deliveries, attrgetter("queue")):
+            station = self._station_of(queue)
             if station is None or desk.stopping:
-                route = Route(delivery.queue, _run_nothing, HandlerOptions())
-                desk.settlement.add(route, delivery, delivery.released())
+                nobody = Route(queue, _run_nothing, HandlerOptions())
+                for delivery in together:
+                    desk.settlement.add(nobody, delivery, delivery.released())
                 continue
-            before = None
-            if delivery.key is not None:
-                before = last.get((delivery.key, delivery.lease))
-                last[delivery.key, delivery.lease] = delivery
-            station.arrive(delivery, before)
-            got[station] = got.get(station, 0) + 1
+            before = station.held
+            for delivery in together:
+                if delivery.key is None:
+                    station.arrive(delivery)
+                else:
+                    line = (delivery.key, delivery.lease)
+                    station.arrive(delivery, last.get(line))
+                    last[line] = delivery
+            got[station] = got.get(station, 0) + station.held - before
         for station in got:
             station.begin()
         return got

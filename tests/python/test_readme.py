@@ -75,7 +75,9 @@ def test_the_page_about_workers_has_a_typed_program_that_prints_what_it_says(tmp
     satisfies_a_strict_type_checker(code, tmp_path)
     says = re.findall(r"^ *print\(.*\)  # (.*)$", code, re.MULTILINE)
     assert len(says) == 2
-    assert outcome(code, tmp_path) == (0, "".join(f"{line}\n" for line in says), "")
+    code, printed, logged = outcome(code, tmp_path)
+    assert (code, printed) == (0, "".join(f"{line}\n" for line in says))
+    assert "attempt 1 failed: ValueError: 'nothing to book'" in logged
 
 
 def test_a_handler_of_batches_that_answers_something_else_is_a_type_error(tmp_path):

@@ -838,16 +838,16 @@ async def test_nothing_claimed_while_stopping_runs(broker_on, event, recorder, u
     broker = await broker_on()
     handler = recorder()
     await broker.register(handler, HandlerOptions(worker=WorkerOptions(concurrency=5)))
-    await broker.dispatch_many([event(number=number) for number in range(300)])
+    await broker.dispatch_many([event(number=number) for number in range(3000)])
     await until(lambda: handler.seen)
     await broker.stop()
     ran = len(handler.seen)
-    assert ran < 300
+    assert ran < 3000
     ((queued, active),) = ask("SELECT queued_count, active_count FROM arvo_v1.queue_stats()")
-    assert (queued, active) == (300 - ran, 0)
+    assert (queued, active) == (3000 - ran, 0)
     await broker.start()
-    await until(lambda: len(handler.seen) == 300)
-    assert len({found.id for found in handler.seen}) == 300
+    await until(lambda: len(handler.seen) == 3000)
+    assert len({found.id for found in handler.seen}) == 3000
 
 
 async def test_a_failing_context_still_stops_the_broker(dsn, ask, until):

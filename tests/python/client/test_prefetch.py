@@ -32,16 +32,16 @@ def numbers(handler):
 async def test_no_claim_takes_more_than_may_run_and_wait(
     broker, event, recorder, until, ask, worker_options, prefetch, most
 ):
-    handler = recorder(TASK)
-    await broker.dispatch_many([event(TASK, number=n) for n in range(1500)])
+    handler, count = recorder(TASK), 1500 if prefetch is None else 150
+    await broker.dispatch_many([event(TASK, number=n) for n in range(count)])
     await broker.register(handler, worker_options(concurrency=2, prefetch=prefetch))
     await until(lambda: idle(ask))
     ((largest,),) = ask(LARGEST)
     assert 2 <= largest <= most
-    assert sorted(numbers(handler)) == list(range(1500))
+    assert sorted(numbers(handler)) == list(range(count))
     if prefetch != 0:
         assert largest > 2
-        assert numbers(handler) == list(range(1500))
+        assert numbers(handler) == list(range(count))
     ((first,),) = ask("SELECT cardinality(deliveries) FROM arvo.lease WHERE token <> 0"
                       " ORDER BY leased_at, token LIMIT 1")  # fmt: skip
     assert first == 2, "nothing is known of the handler yet"
@@ -56,6 +56,21 @@ async def test_slow_handlers_have_nothing_claimed_ahead(
 
     await broker.dispatch_many([event(TASK, number=n) for n in range(12)])
     await broker.register(recorder(TASK, work), worker_options(concurrency=2))
+    await until(lambda: idle(ask))
+    assert ask(LARGEST) == [(2,)]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+async def test_deliveries_with_a_single_attempt_are_not_claimed_ahead(
+    broker, event, recorder, until, ask, worker_options, stored
+):
+    """If the process dies, it is used up."""
+    if stored:
+        async with broker.connection() as contract:
+            await contract.register_queue(TASK, retry_limit=0)
+    await broker.dispatch_many([event(TASK, number=n) for n in range(200)])
+    options = worker_options(concurrency=2, retry_limit=None if stored else 0)
+    await broker.register(recorder(TASK), options)
     await until(lambda: idle(ask))
     assert ask(LARGEST) == [(2,)]
 
