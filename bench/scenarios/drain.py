@@ -144,8 +144,8 @@ class Steady(Drain):
     title = "Drain that outlasts a lease"
     says = (
         "As the drain with one process, but longer than the lease of ours (8 s), so that looking "
-        "for leases that have expired is part of it: ours, the floor, and the three peers that "
-        "were the fastest above. Compare each with its own rate there."
+        "for leases that have expired is part of it: ours, and the three peers that were the "
+        "fastest above. Compare each with its own rate there."
     )
 
     def rounds(self, mode: Mode) -> int:  # noqa: ARG002 - it is long
@@ -156,7 +156,8 @@ class Steady(Drain):
         """Ours and the best, where no other drain is long enough."""
         if not context.mode.steady_seconds:
             return []
-        return [Cell(peer.name, known.name) for peer, known in context.leaders(_RIVALS)]
+        leaders = context.leaders(_RIVALS)
+        return [Cell(peer.name, known.name) for peer, known in leaders if peer.name != "raw"]
 
     def count(self, context: Context, cell: Cell) -> int:
         """How many events wait."""

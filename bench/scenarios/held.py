@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from bench.peers import PEERS
+from bench.scenarios.flow import BATCH as _BATCH
 from bench.scenarios.flow import Flow, together
 from bench.scenarios.scenario import Cell, Column, Context, Scenario, Series, Values
 
@@ -30,7 +32,8 @@ class Held(Scenario):
         "in one nobody does (`clean`). A snapshot holds back vacuum in its own database only, so "
         "the three differ in nothing else. Of ours every 20th event fails the first time and is "
         "retried, and every third goes to an ordered queue with one of a thousand keys; latencies "
-        "are those of events that did not fail. Peers get plain events. The start is the first "
+        "are those of events that did not fail. Peers get plain events, and where they drain too "
+        "slowly for that rate a sixth of what they drain. The start is the first "
         "fifth of the time, the end its last. CPU is that of the database's own sessions; buffers "
         "are all that they touched (enqueue, claim, settle); a claim is one of ten events, taken "
         "at the end of each bucket."
@@ -62,6 +65,12 @@ class Held(Scenario):
         """One."""
         return 1
 
+    def rate(self, context: Context, cell: Cell) -> int:
+        """Events per second that each of the three is offered."""
+        guess = PEERS[cell.peer].configuration(cell.configuration).guess
+        drained = context.rates.get((cell.peer, cell.configuration, ""), guess)
+        return min(context.mode.held_rate, max(_BATCH, int(drained / (2 * len(_WAYS)))))
+
     def measure(self, context: Context, cell: Cell) -> Iterator[tuple[Cell, Values, Series]]:
         """Offer to all, and read the meters at the end of each bucket."""
         mode = context.mode
@@ -72,7 +81,7 @@ class Held(Scenario):
             for way, flow in flows.items():
                 stack.enter_context(_holding(flow.database, way))
             for flow in flows.values():
-                flow.offer(mode.held_rate, seconds)
+                flow.offer(self.rate(context, cell), seconds)
             together(list(flows.values()), seconds, mode.held_bucket)
             for way, flow in flows.items():
                 yield (Cell(cell.peer, cell.configuration, way), *flow.finish())

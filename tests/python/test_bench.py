@@ -25,6 +25,7 @@ from bench.scenarios import SCENARIOS
 from bench.scenarios.drain import Drain
 from bench.scenarios.flat import Flat, cases
 from bench.scenarios.flow import Sample, claim_buffers, evaluate
+from bench.scenarios.held import Held
 from bench.scenarios.life import Life
 from bench.scenarios.scenario import Cell, Context, check_each_once, rate
 from bench.server import Server
@@ -107,6 +108,12 @@ def test_the_leaders_are_the_peers_that_drained_fastest_ours_and_the_floor():
     )
     found = [(peer.name, known.name) for peer, known in given.leaders(2)]
     assert found == [("arvo", "default"), ("graphile", "fast"), ("awa", "fast"), ("raw", "fast")]
+
+
+def test_a_peer_is_offered_no_more_than_it_can_bear_three_times_over():
+    given = context_of("absurd", "graphile", absurd=600.0, graphile=40_000.0)
+    assert Held().rate(given, Cell("absurd", "fast")) == 100
+    assert Held().rate(given, Cell("graphile", "fast")) == MODES["quick"].held_rate
 
 
 def test_the_mix_has_events_of_ordered_keys_some_of_which_fail():
