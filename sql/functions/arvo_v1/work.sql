@@ -127,7 +127,8 @@ BEGIN
                 ELSE least(
                     CASE
                         WHEN v_ahead.due THEN arvo.next_due()
-                        ELSE greatest(v_ahead.next_at - arvo.clock(), interval '0')
+                        WHEN v_ahead.next_at IS NOT NULL
+                            THEN greatest(v_ahead.next_at - arvo.clock(), interval '0')
                     END,
                     CASE WHEN v_asked.limited THEN arvo.next_room(p_queues) END
                 )
