@@ -1,6 +1,6 @@
 -- arvo_v1.work(results, queues, limit, worker, limits, lease): contract, stories, refusals.
 BEGIN;
-SELECT plan(24);
+SELECT plan(25);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -26,15 +26,22 @@ SELECT results_eq(
     $$ SELECT kind, wait, lease, delivery FROM arvo_v1.work('[]', '{a,b}') $$,
     $$ VALUES ('idle', NULL::interval, NULL::bigint, NULL::bigint) $$, 'nothing to do, nothing in sight'
 );
+SELECT arvo.promote() \gset
+COMMIT AND CHAIN;
 SELECT results_eq(
-    $$ SELECT kind, wait FROM arvo_v1.work('[]', '{a,b}') $$,
-    $$ VALUES ('idle', NULL::interval) $$, 'also when the promoter has been there'
+    $$ SELECT kind, wait FROM arvo_v1.work('[]', '{a,b}') $$, $$ VALUES ('idle', NULL::interval) $$,
+    'nor when the promotion has seen everything'
 );
 SELECT arvo_v1.dispatch(pg_temp.event('later', 'a'), '30 seconds') \gset
 COMMIT AND CHAIN;
 SELECT results_eq(
     $$ SELECT kind, wait FROM arvo_v1.work('[]', '{a,b}') $$,
     $$ VALUES ('idle', interval '30 seconds') $$, 'nothing to do now, something later'
+);
+COMMIT AND CHAIN;
+SELECT results_eq(
+    $$ SELECT kind, wait FROM arvo_v1.work('[]', '{a,b}') $$,
+    $$ VALUES ('idle', interval '30 seconds') $$, 'also when the promotion has seen it'
 );
 SELECT is_empty('SELECT * FROM arvo_v1.work()', 'who asks for nothing is answered nothing');
 SELECT is_empty($$ SELECT * FROM arvo_v1.work('[]', '{a}', 0) $$, 'also with a limit of nought');
