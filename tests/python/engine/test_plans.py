@@ -29,6 +29,7 @@ BOUNDED = {"maintain": 25_000}
 # the last hour, processes.
 CONSTANT = [
     *("queue", "lane", "subscription", "generation", "event_key_generation", "origin"),
+    "server_start",
     *("state_lock", "registration", "worker"),
 ]
 SCANNED = """
