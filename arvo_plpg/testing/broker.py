@@ -181,7 +181,7 @@ class TestBroker:
 
     async def _run(self, deadline: float, patience: float) -> timedelta | None:
         place = make_conninfo(self.dsn, options=self._options())
-        broker = PostgresEventBroker(place, schema=self.schema, pool_size=1)
+        broker = PostgresEventBroker(place, schema=self.schema, pool_size=2)
         await broker.start()
         try:
             for register in self._registrations:
