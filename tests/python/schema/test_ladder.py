@@ -127,3 +127,17 @@ def test_the_real_ladder(dsn):
 @pytest.mark.parametrize("roles", [True, False], ids=["roles", "without-roles"])
 def test_the_real_ladder_under_another_name(dsn, schema, roles):
     prove_ladder(dsn, schema, SqlTree.find().root, roles=roles)
+
+
+@REAL
+def test_lock_tokens_grow_down_the_ladder_and_up_again(dsn):
+    tokens = []
+    for number in (4, 3, 4):
+        if number > 3:
+            migrate(dsn, to=number, after=True)
+        else:
+            rollback(dsn, to=number, yes_lose_data=True)
+        with psycopg.connect(dsn) as conn:
+            lock = conn.execute("SELECT token FROM arvo_v1.acquire_lock(%s)", [f"s{len(tokens)}"])
+            tokens += lock.fetchall()
+    assert tokens == sorted(set(tokens))
