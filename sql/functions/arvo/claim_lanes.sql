@@ -29,7 +29,7 @@ DECLARE
     v_got integer;
     v_locked integer := 0;
     v_leased arvo.leased;
-    v_all arvo.leased[] := '{}';
+    v_all arvo.leased[] := '{}'::arvo.leased[];
 BEGIN
     IF v_left <= 0 THEN
         RETURN v_all;
@@ -48,7 +48,8 @@ BEGIN
             CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_home);
             CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane);
             v_locked := v_locked + 1 + (v_home <> v_lane)::integer;
-            SELECT NULL, NULL, NULL, array_agg(taken) INTO v_leased
+            v_leased := NULL;
+            SELECT array_agg(taken) INTO v_leased.rows
             FROM arvo.claim_gated(v_lane, v_home, v_want, left(p_worker, 200), p_lease) AS taken;
             v_got := cardinality(v_leased.rows);
         ELSE
