@@ -77,6 +77,7 @@ BEGIN
                         THEN jsonb_array_length(listed.item -> 'deliveries')
                     ELSE 1
                 END AS members,
+                listed.item ->> 'deliveries' IS NOT NULL AS grouped,
                 CASE
                     WHEN listed.item ->> 'deliveries' IS NOT NULL THEN arvo.completion_of(listed.item)
                 END AS completion
@@ -88,7 +89,10 @@ BEGIN
                 item.lease,
                 sum(item.members) AS members,
                 count((item.completion).lease) AS groups,
-                coalesce(bool_and(item.plain AND item.delivery IS NOT NULL), false) AS plain,
+                -- An item may lack its outcome: bool_and would pass over NULL.
+                bool_and(coalesce(item.plain AND item.delivery IS NOT NULL, false)) AS plain,
+                -- A group that is unusual is looked at closely, with what it names.
+                count(*) FILTER (WHERE item.grouped) > count((item.completion).lease) AS unusual,
                 array_agg(item.ordinal ORDER BY item.ordinal) AS items,
                 array_agg(item.delivery ORDER BY item.ordinal) AS deliveries,
                 array_agg(item.run_time ORDER BY item.ordinal) AS run_times,
@@ -116,7 +120,10 @@ BEGIN
                         )::arvo.completion
                     END
                     ORDER BY named.lease
-                ) FILTER (WHERE named.groups = 1 OR (named.groups = 0 AND named.plain)),
+                ) FILTER (
+                    WHERE (named.groups = 1 AND NOT named.unusual)
+                    OR (named.groups = 0 AND named.plain)
+                ),
                 '{}'
             ),
             sum(named.members)::integer

@@ -14,12 +14,13 @@ AS $put_states$
 -- Fills in the version that each write gave, or the verdict conflict (RV101) when the stored version
 -- is another one; what follows a conflict in its ordered run is refused (RV301), for it was built on a
 -- state that is not stored. Several writes of one subject, or of one run, are done one after the
--- other; otherwise all at once. First writes get their places in the trees of workflows.
+-- other, those of a run in its order; otherwise all at once. First writes get their places in the trees
+-- of workflows.
 --
 --   Reads    arvo.clock
 --   Writes   arvo.state; as arvo.place
---   Locks    arvo.state rows, by subject: of a call that writes each subject once, first those that
---            are there; as arvo.place
+--   Locks    arvo.state rows, by subject: first those that are there, then first writes (those of a
+--            run in its order); as arvo.place
 --   Raises   nothing
 DECLARE
     v_now timestamptz := arvo.clock();
@@ -32,6 +33,7 @@ DECLARE
     v_versions bigint[];
     v_at integer;
     v_next integer;
+    v_digest bytea;
 BEGIN
     IF cardinality(p_items) = 1 AND p_items[1].verdict IS NULL THEN
         p_items[1].state_version := arvo.put_state(
@@ -146,11 +148,39 @@ BEGIN
         END LOOP;
     END IF;
 
+    IF v_later AND NOT v_single THEN
+        FOR v_digest IN
+            SELECT DISTINCT ON (listed.subject COLLATE "C") arvo.subject_digest(listed.subject)
+            FROM (
+                SELECT item.state ->> 'subject' AS subject
+                FROM unnest(p_items) AS item
+                WHERE item.verdict IS NULL AND (item.state ->> 'expected_version')::bigint > 0
+            ) AS listed
+            ORDER BY listed.subject COLLATE "C"
+        LOOP
+            PERFORM FROM arvo.state WHERE state.subject_digest = v_digest FOR NO KEY UPDATE;
+        END LOOP;
+    END IF;
+
+    -- By subject; a run stands where its first subject does.
     FOR v_at IN
         SELECT item.ordinal
-        FROM unnest(p_items) AS item
-        WHERE item.verdict IS NULL AND item.state IS NOT NULL AND item.state_version IS NULL
-        ORDER BY item.state ->> 'subject' COLLATE "C", item.place, item.ordinal
+        FROM (
+            SELECT
+                listed.ordinal,
+                listed.place,
+                min((listed.state ->> 'subject') COLLATE "C") OVER (
+                    PARTITION BY
+                        listed.lease,
+                        listed.key,
+                        CASE WHEN listed.place IS NULL THEN listed.ordinal END
+                ) AS subject
+            FROM unnest(p_items) AS listed
+            WHERE listed.verdict IS NULL
+            AND listed.state IS NOT NULL
+            AND listed.state_version IS NULL
+        ) AS item
+        ORDER BY item.subject COLLATE "C", item.place, item.ordinal
     LOOP
         CONTINUE WHEN p_items[v_at].verdict IS NOT NULL;
         IF cardinality(p_items) > 1 AND (v_count = 1 OR NOT v_single) THEN

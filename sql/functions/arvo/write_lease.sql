@@ -13,7 +13,8 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $write_lease$
 -- p_head is the newest row of a lane that the caller holds, its cursor moved on. Expiry never
--- decreases along a lane, so that the oldest open lease is the first to lapse. Returns the new row.
+-- decreases along a lane, so that the oldest open lease is the first to lapse. Of a batch with keys
+-- p_head names the strays; otherwise they are those of an older row. Returns the new row.
 --
 --   Reads    arvo.clock, arvo.generation
 --   Writes   arvo.lease (one row)
@@ -49,7 +50,7 @@ BEGIN
     INSERT INTO arvo.lease AS written (
         slot, lane, number, token, worker, leased_at, expires_at, carried, deliveries,
         low_xid, high_xid, previous_snapshot, snapshot, last_xid, last_delivery,
-        exhausted, open_from, sweep_at, xids, keys, places, ready_from
+        exhausted, open_from, sweep_at, xids, keys, places, ready_from, strays
     )
     VALUES (
         (SELECT generation.slot FROM arvo.generation ORDER BY generation.number DESC LIMIT 1),
@@ -73,7 +74,8 @@ BEGIN
         v_xids,
         p_keys,
         p_places,
-        p_head.ready_from
+        p_head.ready_from,
+        CASE WHEN p_keys IS NOT NULL THEN p_head.strays END
     )
     RETURNING written.* INTO p_head;
     RETURN p_head;

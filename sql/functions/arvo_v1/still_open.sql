@@ -21,7 +21,9 @@ AS $still_open$
 DECLARE
     v_open bigint[];
 BEGIN
-    FOR v_round IN 0 .. least(extract(epoch FROM coalesce(p_within, interval '0')), 60) / 0.04 LOOP
+    FOR v_round IN
+        0 .. greatest(least(extract(epoch FROM coalesce(p_within, interval '0')), 60), 0) / 0.04
+    LOOP
         IF v_round > 0 THEN
             PERFORM pg_sleep(0.04);
         END IF;

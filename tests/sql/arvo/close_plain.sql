@@ -1,6 +1,6 @@
 -- arvo.close_plain(results): contract, stories, refusals.
 BEGIN;
-SELECT plan(33);
+SELECT plan(36);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -88,10 +88,20 @@ SELECT is(
     pg_temp.parts(pg_temp.one('e11'), pg_temp.one('e12', 'failed'), pg_temp.one('e14')), 'e14 | {1,2} | 2',
     'not beside one of their lease that is not plain'
 );
+SELECT is(
+    pg_temp.parts(pg_temp.one('e11') - 'outcome', pg_temp.one('e12')), 'nothing | {} | 2', 'nor beside one that does not say what it is'
+);
+SELECT is(
+    pg_temp.parts(pg_temp.one('e12'), pg_temp.one('e11', NULL)), 'nothing | {} | 2', 'or says null'
+);
 SELECT is(pg_temp.parts(pg_temp.one('e12', 'failed'), pg_temp.some('e11', 'e13')), 'e11,e13 | {1} | 1', 'a group is');
 SELECT is(pg_temp.parts(pg_temp.one('e12', 'failed'), pg_temp.some('e12')), 'nothing | {} | 2', 'unless both name the same');
 SELECT is(pg_temp.parts(pg_temp.some('e12'), pg_temp.some('e12')), 'nothing | {} | 2', 'two groups of one lease are left');
 SELECT is(pg_temp.parts(pg_temp.one('e12'), pg_temp.one('e12')), 'nothing | {} | 2', 'and one that is named twice');
+SELECT is(
+    pg_temp.parts(pg_temp.some('e12') || '{"run_times": [1234567890]}', pg_temp.some('e12')), 'nothing | {} | 2',
+    'a group is left beside another one, also if that is unusual'
+);
 SELECT is(pg_temp.parts('7', 'null', '{}', '[]', pg_temp.one('e12')), 'e12 | {1,2,3,4} | 4', 'what is malformed is left');
 SELECT is(pg_temp.parts(pg_temp.one('l1')), 'nothing | {} | 1', 'an ordered queue has more to do');
 SELECT is(pg_temp.parts(pg_temp.one('x1')), 'nothing | {} | 1', 'so has one with places');

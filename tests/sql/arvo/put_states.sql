@@ -1,6 +1,6 @@
 -- arvo.put_states(items): contract, stories.
 BEGIN;
-SELECT plan(21);
+SELECT plan(23);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -69,6 +69,12 @@ SELECT is(pg_temp.put('a 5 1 2', 'a 4 1 1', 'b 2 2 3'), '6, 5, 3', 'a run writes
 SELECT is(pg_temp.put('a 6 1 1', 'a 6 1 2', 'a 7 1 3', 'b 3 2 4'), '7, conflict RV101, refused RV301, 4', 'what follows a conflict in a run is refused');
 SELECT is(pg_temp.put('b 4', 'b 4', 'b 5'), '5, conflict RV101, 6', 'without a run, each is judged by itself');
 SELECT is(pg_temp.states(), 'a 7 s1 1, b 6 s3 3, c 2 s1 1, d 1 s3 3, f 1 s6 6', 'that is what is stored');
+
+SELECT is(
+    pg_temp.put('z 3 7 1', 'a 7 7 2', 'k 0 7 3', 'a 8 8 9', 'a 7'), 'conflict RV101, refused RV301, refused RV301, conflict RV101, 8',
+    'also of other subjects, which come before it by name'
+);
+SELECT is(pg_temp.states(), 'a 8 s5 5, b 6 s3 3, c 2 s1 1, d 1 s3 3, f 1 s6 6', 'and is not stored');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- arvo.write_lease(head, worker, lease, batch, keys, places): contract, stories.
 BEGIN;
-SELECT plan(13);
+SELECT plan(15);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -50,6 +50,16 @@ SELECT is(
     :'written', (SELECT newest::text FROM arvo.head_of(arvo.lane_for('a')) AS newest),
     'it answers the row that it has written'
 );
+
+-- Those that had been parked: told by the head that claim_gated hands over, and of this row only.
+SELECT is(
+    (arvo.write_lease(
+        jsonb_populate_record(arvo.head_of(arvo.lane_for('a')), '{"strays": [5]}'), 'w1', '30 seconds',
+        ARRAY[pg_temp.entry(4, '92'), pg_temp.entry(5, '60')], '{1,2}'
+    )).strays,
+    '{5}', 'strays are written down'
+);
+SELECT is((pg_temp.lease('30 seconds', ARRAY[pg_temp.entry(7, '93')])).strays, NULL, 'and are not those of the next lease');
 
 SELECT * FROM finish();
 ROLLBACK;

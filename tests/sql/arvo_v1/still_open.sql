@@ -1,6 +1,6 @@
 -- arvo_v1.still_open(transactions, within): contract, stories. With others: tests/sql/isolation/specs/doze_vs_dispatch.spec.
 BEGIN;
-SELECT plan(14);
+SELECT plan(15);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -36,6 +36,10 @@ SELECT results_eq(
 SELECT results_eq(
     'SELECT arvo_v1.still_open(pg_temp.ahead(), NULL)', 'SELECT unnest(pg_temp.ahead())',
     'without one at once'
+);
+SELECT results_eq(
+    $$ SELECT arvo_v1.still_open(pg_temp.ahead(), '-1 second') $$, 'SELECT unnest(pg_temp.ahead())',
+    'nor does one that has gone by make them end'
 );
 SELECT is_empty(
     'SELECT arvo_v1.still_open(ARRAY[(SELECT xid FROM pg_temp.noted)])', 'none, when all have'
