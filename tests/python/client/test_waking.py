@@ -186,3 +186,36 @@ async def test_who_waits_for_domained_events_is_woken(broker, event, until, ask,
     await until(lambda: ask(ASLEEP))
     await broker.dispatch(event(TASK, domain="approval"))
     await until(lambda: seen)
+
+
+async def test_who_has_emitted_to_somebody_else_while_another_runs_can_be_woken(
+    broker, event, recorder, until, ask, worker_options
+):
+    """Between the long one and the next, nothing ends here that would make it look."""
+    over = asyncio.Event()
+
+    async def work(asked):
+        if asked.data["number"] == 0:
+            await over.wait()
+        return [event("com.example.elsewhere")] if asked.data["number"] == 1 else []
+
+    ask("SELECT (arvo_v1.register_queue(%s)).change", "com.example.elsewhere")
+    handler = recorder(TASK, work)
+    options = worker_options(polling_interval_seconds=RARELY, concurrency=2)
+    await broker.register(handler, options)
+    for number in range(4):
+        await until(lambda: ask(ASLEEP) or len(handler.seen) == number)  # noqa: B023
+        await broker.dispatch(event(TASK, number=number))
+        await until(lambda: len(handler.seen) == number + 1, seconds=5)  # noqa: B023
+        if number == 1:
+            await until(
+                lambda: (
+                    ask(
+                        "SELECT queued_count FROM arvo_v1.queue_stats()"
+                        " WHERE name = 'com.example.elsewhere'"
+                    )
+                    == [(1,)]
+                )
+            )
+            await until(lambda: ask(ASLEEP), seconds=5)
+    over.set()
