@@ -8,7 +8,7 @@ TASK = "com.example.task"
 CLIENT = "com.example.client"
 
 
-class Mute(ValueError):
+class MuteError(ValueError):
     """An exception that cannot say what it is."""
 
     def __str__(self):
@@ -41,7 +41,7 @@ async def raise_it(broker, recorder, worker_options, make, waits):
 
 @pytest.mark.parametrize("waits", [False, True])
 @pytest.mark.parametrize(
-    ("make", "name"), [(Mute, "Mute"), (Bare, "Bare"), (GeneratorExit, "GeneratorExit")]
+    ("make", "name"), [(MuteError, "MuteError"), (Bare, "Bare"), (GeneratorExit, "GeneratorExit")]
 )
 async def test_whatever_a_handler_raises_is_a_failure(
     broker, event, recorder, until, ask, worker_options, make, name, waits
@@ -55,7 +55,7 @@ async def test_whatever_a_handler_raises_is_a_failure(
     assert ask("SELECT max(attempt) FROM arvo.log") == [(1,)]
 
 
-@pytest.mark.parametrize("make", [Mute, Bare])
+@pytest.mark.parametrize("make", [MuteError, Bare])
 async def test_whatever_a_plain_listener_raises_is_a_failure(
     broker, event, until, ask, worker_options, make
 ):
@@ -90,9 +90,9 @@ def raising(make):
 
 
 ODD = {
-    "raises what has no text": raising(Mute),
+    "raises what has no text": raising(MuteError),
     "raises what nobody catches": raising(Bare),
-    "answers errors without text": lambda events: [Mute() for _ in events],
+    "answers errors without text": lambda events: [MuteError() for _ in events],
     "answers what is no Exception": lambda events: [Bare() for _ in events],
     "answers objects": lambda events: [object() for _ in events],
     "answers a generator": lambda events: ([] for _ in events),
