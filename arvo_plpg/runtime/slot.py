@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     Answer = TypeVar("Answer")
 
+_MEANS_MORE = (SystemExit, KeyboardInterrupt, GeneratorExit)
+"""What is a failure of the handler that raises it, and the end of the slot as well."""
+
 SLICE_SECONDS = 0.001
 """How long handlers that never wait may keep the event loop to themselves."""
 
@@ -86,7 +89,7 @@ class Slot:
         station = self._station
         try:
             await (self._run_each() if station.route.run_many is None else self._run_batches())
-        except asyncio.CancelledError:
+        except BaseException:
             if not self._abandoned:
                 # Whoever cancelled the task meant what ran before, or the whole event loop.
                 station.put_back(self.holds)
@@ -107,10 +110,13 @@ class Slot:
                 delivery.started = began = clock()
                 try:
                     result = await self._run(run(delivery), began + delivery.expire_in)
-                except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+                except BaseException as error:  # or nobody would settle it
                     if self._abandoned:
                         return
                     result = self._failed(delivery, error)
+                    if isinstance(error, _MEANS_MORE):
+                        self._finish([delivery], [result], clock() - began)
+                        raise
                 if self._abandoned:
                     return
                 ended = clock()
@@ -133,24 +139,33 @@ class Slot:
             deadline = began + min(delivery.expire_in for delivery in batch)
             try:
                 outcomes = await self._run(run(batch), deadline)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+            except BaseException as error:  # or nobody would settle them
                 if self._abandoned:
                     return
                 results: Sequence[Result | None] = self._all_failed(batch, error)
+                if isinstance(error, _MEANS_MORE):
+                    self._finish(batch, results, clock() - began)
+                    raise
             else:
                 results = list(map(self._result, batch, outcomes))
             if self._abandoned:
                 return
             ended = clock()
-            share = (ended - began) / len(batch)
-            following = [
-                found
-                for delivery, result in zip(batch, results, strict=True)
-                if (found := station.finish(delivery, result, share)) is not None
-            ]
-            self.holds = ()
-            station.put_back(following)
+            self._finish(batch, results, ended - began)
             await self._let_others(ended)
+
+    def _finish(
+        self, batch: Sequence[Delivery], results: Sequence[Result | None], seconds: float
+    ) -> None:
+        """Hand in the results of deliveries that ran together; what is behind them comes next."""
+        station, share = self._station, seconds / len(batch)
+        following = [
+            found
+            for delivery, result in zip(batch, results, strict=True)
+            if (found := station.finish(delivery, result, share)) is not None
+        ]
+        self.holds = ()
+        station.put_back(following)
 
     async def _run(self, running: Coroutine[Any, Any, Answer], deadline: float) -> Answer:
         """Run a coroutine in a context of its own, until a deadline.
@@ -218,15 +233,16 @@ class Slot:
         return delivery.completed(outcome) if outcome else None
 
     def _failed(self, delivery: Delivery, error: BaseException) -> Result:
+        record = ErrorRecord.of(error)
         self._desk.warn(
             "event %a in %a, attempt %d failed: %s: %a",
             delivery.event_id,
             delivery.queue,
             delivery.attempt,
-            type(error).__name__,
-            str(error)[:500],
+            record.name,
+            record.message[:500],
         )
-        return delivery.failed(error)
+        return delivery.failed_with(record)
 
     def _all_failed(self, batch: Sequence[Delivery], error: BaseException) -> list[Result]:
         record = ErrorRecord.of(error)

@@ -29,7 +29,7 @@ from arvo_plpg._async.memory import Memory
 from arvo_plpg.errors import AlreadyRegistered, ArvoError
 from arvo_plpg.options import HandlerOptions
 from arvo_plpg.runtime.backoff import Backoff
-from arvo_plpg.runtime.claim import claimed_delivery, idle_of, plan
+from arvo_plpg.runtime.claim import AT_ONCE, claimed_delivery, idle_of, plan
 from arvo_plpg.runtime.connect import connection_parameters, is_lost
 from arvo_plpg.runtime.desk import Desk
 from arvo_plpg.runtime.ending import end
@@ -262,13 +262,14 @@ class Worker:
             over = judge(desk, reports, answers, self.logger)
             self._looked_at = time.monotonic()
             got = self._take(desk, answers)
-            plan(asked, got, idle_of(answers), self._looked_at, again=emits and not hopping)
+            idle = idle_of(answers)
+            elsewhere = idle is not None and idle.wait != AT_ONCE
+            again = emits and not hopping and not elsewhere
+            plan(asked, got, idle, self._looked_at, again=again)
             await self._clean_up(connection, over)
             if got:
                 self._gate.end()
-            elif idle_of(answers) is not None and not (
-                settlement.waiting or (emits and not hopping)
-            ):
+            elif idle is not None and not settlement.waiting and not again:
                 self._gate.begin(station.route.queue for station in asked)
 
     async def _exchange(
