@@ -45,7 +45,9 @@ BEGIN
         PERFORM arvo.require_home();
     END IF;
     IF p_results IS DISTINCT FROM '[]' THEN
-        v_parted := arvo.close_plain(p_results);
+        IF (arvo.close_one(p_results)).lease IS NULL THEN
+            v_parted := arvo.close_plain(p_results);
+        END IF;
         IF v_parted.rest <> '[]' THEN
             RETURN QUERY
             SELECT
