@@ -68,7 +68,7 @@ BEGIN
                         THEN least((listed.item ->> 'run_time')::bigint, 2147483647)::integer
                 END AS run_time,
                 listed.item ->> 'outcome' = 'completed'
-                AND coalesce(listed.item ->> 'events', '[]') = '[]'
+                AND coalesce(listed.item -> 'events', '[]') IN ('[]', 'null')
                 AND listed.item ->> 'state' IS NULL
                 AND listed.item ->> 'after' IS NULL
                 AND listed.item ->> 'deliveries' IS NULL AS plain,

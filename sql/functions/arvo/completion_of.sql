@@ -21,7 +21,7 @@ DECLARE
 BEGIN
     IF p_item ->> 'lease' ~ '^[0-9]{1,18}$'
         AND p_item ->> 'outcome' = 'completed'
-        AND coalesce(p_item ->> 'events', '[]') = '[]'
+        AND coalesce(p_item -> 'events', '[]') IN ('[]', 'null')
         AND p_item ->> 'state' IS NULL
         AND p_item ->> 'after' IS NULL
     THEN
@@ -44,14 +44,19 @@ BEGIN
         END IF;
         v_deliveries := p_item ->> 'deliveries';
         v_times := p_item ->> 'run_times';
-        IF v_deliveries ~ v_numbers
+        -- A text may look like an array.
+        IF jsonb_typeof(p_item -> 'deliveries') = 'array'
+            AND v_deliveries ~ v_numbers
             AND p_item ->> 'delivery' IS NULL
             AND p_item ->> 'error' IS NULL
             AND coalesce(v_times ~ '^\[(null|[0-9]{1,9})(, (null|[0-9]{1,9}))*\]$', true)
             AND (
-                v_times IS NULL
-                OR jsonb_array_length(p_item -> 'run_times')
-                = jsonb_array_length(p_item -> 'deliveries')
+                CASE
+                    WHEN v_times IS NULL THEN true
+                    WHEN jsonb_typeof(p_item -> 'run_times') = 'array'
+                        THEN jsonb_array_length(p_item -> 'run_times')
+                        = jsonb_array_length(p_item -> 'deliveries')
+                END
             )
         THEN
             RETURN (

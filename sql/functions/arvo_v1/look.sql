@@ -16,15 +16,17 @@ AS $look$
 -- (synchronous_commit = off, for this transaction). What a crash of the server may undo are claims,
 -- promotions and fires of the last moments, together and in order: they are done again, and tokens
 -- from before are refused. Nothing that came later and was waited for, such as a settlement, can
--- survive without them. In a transaction with other writes those are not waited for either: call claim
--- there.
+-- survive without them. In a transaction that has written before it is as work: what is there stays as
+-- durable as its writer wants it. What is written afterwards does not: call claim there.
 --
 --   Reads    as arvo_v1.claim; arvo.deferred
 --   Writes   as arvo_v1.claim
 --   Locks    as arvo_v1.claim (which waits for none)
 --   Raises   as arvo_v1.claim
 BEGIN
-    PERFORM set_config('synchronous_commit', 'off', true);
+    IF pg_current_xact_id_if_assigned() IS NULL THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
     RETURN QUERY
     SELECT found.*
     FROM arvo_v1.work('[]', p_queues, p_limit, p_worker, p_limits, p_lease) AS found;

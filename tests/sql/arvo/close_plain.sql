@@ -1,6 +1,6 @@
 -- arvo.close_plain(results): contract, stories, refusals.
 BEGIN;
-SELECT plan(36);
+SELECT plan(37);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -93,6 +93,9 @@ SELECT is(
 );
 SELECT is(
     pg_temp.parts(pg_temp.one('e12'), pg_temp.one('e11', NULL)), 'nothing | {} | 2', 'or says null'
+);
+SELECT is(
+    pg_temp.parts(pg_temp.one('e12'), pg_temp.one('e11', p_more => '{"events": "[]"}')), 'nothing | {} | 2', 'or has events that are none'
 );
 SELECT is(pg_temp.parts(pg_temp.one('e12', 'failed'), pg_temp.some('e11', 'e13')), 'e11,e13 | {1} | 1', 'a group is');
 SELECT is(pg_temp.parts(pg_temp.one('e12', 'failed'), pg_temp.some('e12')), 'nothing | {} | 2', 'unless both name the same');

@@ -1,6 +1,6 @@
 -- arvo.completion_of(item): contract, what is plain, what is not.
 BEGIN;
-SELECT plan(43);
+SELECT plan(47);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -53,6 +53,10 @@ FROM (
     ('{"lease": 7, "deliveries": [], "outcome": "completed"}'),
     ('{"lease": 7, "deliveries": 1, "outcome": "completed"}'),
     ('{"lease": 7, "deliveries": "[1]", "outcome": "completed", "delivery": 1}'),
+    ('{"lease": 7, "deliveries": "[1]", "outcome": "completed"}'),
+    ('{"lease": 7, "deliveries": [1], "outcome": "completed", "run_times": "[1]"}'),
+    ('{"lease": 7, "deliveries": [1], "outcome": "completed", "events": "[]"}'),
+    ('{"lease": 7, "delivery": 1, "outcome": "completed", "events": "[]"}'),
     ('{"lease": 7, "deliveries": [1.5], "outcome": "completed"}'),
     ('{"lease": 7, "deliveries": [-1], "outcome": "completed"}'),
     ('{"lease": 7, "deliveries": [[1]], "outcome": "completed"}'),

@@ -1,6 +1,6 @@
 -- arvo_v1.look(queues, limit, worker, limits, lease): contract, stories, refusals.
 BEGIN;
-SELECT plan(15);
+SELECT plan(16);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -42,6 +42,10 @@ SELECT results_eq(
 );
 COMMIT AND CHAIN;
 SELECT is_empty($$ SELECT * FROM arvo_v1.look('{b}', 0) $$, 'a limit of nought');
+COMMIT AND CHAIN;
+SELECT pg_current_xact_id() \gset
+SELECT count(*) FROM arvo_v1.look('{b}') \gset
+SELECT is(current_setting('synchronous_commit'), 'on', 'what was written before stays as durable as its writer wants it');
 
 -- refusals --------------------------------------------------------------------------------------
 
