@@ -23,7 +23,7 @@ _SHORTEST_SECONDS = 0.005
 _LOOK_AGAIN_SECONDS = 0.01
 
 
-def claimed_delivery(row: Worked, now: float) -> Delivery:
+def claimed_delivery(row: Worked, now: float, asked_at: float) -> Delivery:
     """Make the delivery of a row of kind ``claimed``."""
     _, lease, number, _, _, _, queue, attempt, expire_in, flat, cause, state, version, _, key = row
     if lease is None or number is None or queue is None:
@@ -39,6 +39,7 @@ def claimed_delivery(row: Worked, now: float) -> Delivery:
         None if state is None else StateRecord(state, version=version or 0),
         key,
         now,
+        asked_at,
     )
 
 

@@ -100,14 +100,17 @@ class Slot:
     async def _run_each(self) -> None:
         station, clock = self._station, time.monotonic
         buffer, run = station.buffer, station.route.run
-        takes_turns = station.route.stateful
+        takes_turns, lease = station.route.stateful, self._desk.lease
         while buffer:
             delivery: Delivery | None = buffer.popleft()
             while delivery is not None:
                 self.holds = (delivery,)
                 if takes_turns and delivery.key is None and not await self._take_turn(delivery):
                     break
-                delivery.started = began = clock()
+                began = clock()
+                if began > delivery.asked_at + lease and self._gave_up(delivery, began):
+                    break
+                delivery.started = began
                 try:
                     result = await self._run(run(delivery), began + delivery.expire_in)
                 except BaseException as error:  # or nobody would settle it
@@ -134,6 +137,10 @@ class Slot:
             self.holds = batch
             self.lost.clear()
             began = clock()
+            if began > batch[0].asked_at + self._desk.lease:
+                self.holds = batch = [one for one in batch if not self._gave_up(one, began)]
+                if not batch:
+                    continue
             for delivery in batch:
                 delivery.started = began
             deadline = began + min(delivery.expire_in for delivery in batch)
@@ -225,6 +232,13 @@ class Slot:
         except StaleClaim:
             self._station.finish(delivery, delivery.released(), 0.0)
             return False
+        return True
+
+    def _gave_up(self, delivery: Delivery, now: float) -> bool:
+        """Do not run what has probably gone elsewhere; say whether that is so."""
+        if not self._desk.has_lapsed(delivery, now):
+            return False
+        self._station.finish(delivery, delivery.released(), 0.0)
         return True
 
     def _result(self, delivery: Delivery, outcome: Outcome) -> Result | None:

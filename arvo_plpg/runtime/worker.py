@@ -138,7 +138,7 @@ class Worker:
 
     async def start(self) -> None:
         """Begin to work."""
-        self._desk = desk = Desk(self._nudge, self._warn)
+        self._desk = desk = Desk(self._nudge, self._warn, lease=self._lease)
         self._stations = {
             queue: self._station(route, desk) for queue, route in self._routes.items()
         }
@@ -197,12 +197,16 @@ class Worker:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(partial(self._lost, token, held))
 
+        def kept(at: float) -> None:
+            desk.kept_at = at
+
         heartbeat = Heartbeat(
             self._dsn,
             self._schema,
             self._lease,
             leases=desk.settlement.leases.copy,  # in its thread: one step of the interpreter
             lost=lost,
+            kept=kept,
             warn=self._warn,
         )
         heartbeat.start()
@@ -261,7 +265,7 @@ class Worker:
             reports = settlement.answered()
             over = judge(desk, reports, answers, self.logger)
             self._looked_at = time.monotonic()
-            got = self._take(desk, answers)
+            got = self._take(desk, answers, now)
             idle = idle_of(answers)
             elsewhere = idle is not None and idle.wait != AT_ONCE
             again = emits and not hopping and not elsewhere
@@ -408,12 +412,14 @@ class Worker:
                 rooms[station] = min(room, _MOST_AT_ONCE)
         return rooms
 
-    def _take(self, desk: Desk, answers: Sequence[Worked]) -> dict[Station, int]:
+    def _take(self, desk: Desk, answers: Sequence[Worked], asked_at: float) -> dict[Station, int]:
         """Begin what was claimed; say how much that is."""
         now = time.monotonic()
         got: dict[Station, int] = {}
         last: dict[tuple[int, int], Delivery] = {}
-        deliveries = [claimed_delivery(row, now) for row in answers if row.kind == "claimed"]
+        deliveries = [
+            claimed_delivery(row, now, asked_at) for row in answers if row.kind == "claimed"
+        ]
         for lease, count in Counter(delivery.lease for delivery in deliveries).items():
             desk.settlement.hold(lease, count)
         for queue, together in groupby(deliveries, attrgetter("queue")):
