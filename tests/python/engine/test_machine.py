@@ -438,6 +438,7 @@ EMITTING = """    IF v_emitting THEN
         ),
         ("arvo.close_plain", "CONTINUE WHEN NOT v_open;", ""),
         ("arvo.close_plain", "v_done.deliveries || v_held.closed ||", "v_done.deliveries ||"),
+        ("arvo.close_one", "AND v_delivery = ANY (closure.deliveries)", "AND false"),
         ("arvo.put_state", " AND state.version = p_expected_version", ""),
         # What was refused emits all the same.
         (
