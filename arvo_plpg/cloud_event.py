@@ -30,6 +30,7 @@ from urllib.parse import quote, unquote_to_bytes
 from arvo_plpg.event import ARVO_CONTENT_TYPE, CORE_ATTRIBUTES, ArvoEvent, event_time_now
 from arvo_plpg.frozen import thaw
 from arvo_plpg.model_error import InvalidEventError
+from arvo_plpg.short_form import short
 from arvo_plpg.uri import encode_uri
 
 STRUCTURED_CONTENT_TYPE: Final = "application/cloudevents+json; charset=UTF-8"
@@ -100,7 +101,7 @@ def to_http_binary(event: ArvoEvent) -> HttpMessage:
     content_type = attributes.pop("datacontenttype")
     if _HEADER_VALUE.fullmatch(content_type) is None:
         raise InvalidEventError(
-            f"datacontenttype must be printable ASCII to be a header, not {_short(content_type)}"
+            f"datacontenttype must be printable ASCII to be a header, not {short(content_type)}"
         )
     headers = {"content-type": _ENVELOPE.sub("application/json", content_type, count=1)}
     for name, value in attributes.items():
@@ -128,14 +129,14 @@ def from_http(headers: Headers, body: str | bytes) -> ArvoEvent:
         flat = _structured(body)
     elif _ANY_ENVELOPE.match(content_type):
         raise InvalidEventError(
-            f"content-type must be of one event in JSON, not {_short(content_type)}"
+            f"content-type must be of one event in JSON, not {short(content_type)}"
         )
     elif "ce-specversion" in named:
         flat = _binary(named, body)
     else:
         raise InvalidEventError(
             "the message is no CloudEvent: it has neither the header ce-specversion nor the "
-            f"content-type application/cloudevents+json, but {_short(content_type)}"
+            f"content-type application/cloudevents+json, but {short(content_type)}"
         )
     return ArvoEvent.from_dict(_completed(flat))
 
@@ -172,7 +173,7 @@ def _text(value: object) -> str:
 def _rfc3339(time: str) -> str:
     parts = _TIME.fullmatch(time)
     if parts is None:
-        raise InvalidEventError(f"time has an offset that RFC 3339 does not allow: {_short(time)}")
+        raise InvalidEventError(f"time has an offset that RFC 3339 does not allow: {short(time)}")
     minutes, seconds, offset = parts.groups()
     if offset != "Z" and ":" not in offset:
         offset = f"{offset[:3]}:{offset[3:]}"
@@ -185,7 +186,7 @@ def _lower(headers: Headers) -> dict[str, str]:
     for key, value in pairs:
         name = _decoded(key).lower()
         if name in named and (name == "content-type" or name.startswith("ce-")):
-            raise InvalidEventError(f"header {_short(name)} is there twice")
+            raise InvalidEventError(f"header {short(name)} is there twice")
         named[name] = _decoded(value)
     return named
 
@@ -197,7 +198,7 @@ def _decoded(text: str | bytes) -> str:
 def _structured(body: str | bytes) -> dict[str, Any]:
     flat = _json(body, "the body")
     if not isinstance(flat, dict):
-        raise InvalidEventError(f"the body must be a JSON object, not {_short(flat)}")
+        raise InvalidEventError(f"the body must be a JSON object, not {short(flat)}")
     packed = flat.pop("data_base64", None)
     if packed is not None:
         if flat.get("data") is not None:
@@ -208,7 +209,7 @@ def _structured(body: str | bytes) -> dict[str, Any]:
             if isinstance(error, InvalidEventError):
                 raise
             raise InvalidEventError(
-                f"data_base64 must be base64 text, not {_short(packed)}"
+                f"data_base64 must be base64 text, not {short(packed)}"
             ) from error
     return flat
 
@@ -239,7 +240,7 @@ def _header_value(name: str, value: str) -> str:
         return unquote_to_bytes(value).decode()
     except UnicodeError as error:
         raise InvalidEventError(
-            f"header {_short(name)} must be percent-encoded UTF-8, not {_short(value)}"
+            f"header {short(name)} must be percent-encoded UTF-8, not {short(value)}"
         ) from error
 
 
@@ -273,7 +274,7 @@ def _default(flat: dict[str, Any], name: str, value: object) -> object:
 
 def _number(text: str) -> int | float:
     if _DECIMAL.fullmatch(text) is None or len(text) > _LONGEST_NUMBER:
-        raise InvalidEventError(f"executionunits must be a number, not {_short(text)}")
+        raise InvalidEventError(f"executionunits must be a number, not {short(text)}")
     return int(text) if _INTEGER.fullmatch(text) else float(text)
 
 
@@ -282,8 +283,3 @@ def _json(text: str | bytes, what: str) -> Any:  # noqa: ANN401 - any JSON
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidEventError(f"{what} is not JSON: {str(error)[:200]}") from error
-
-
-def _short(value: object) -> str:
-    shown = ascii(value)
-    return shown if len(shown) <= 80 else f"{shown[:79]}…"  # noqa: PLR2004

@@ -23,11 +23,18 @@ class ErrorRecord:
 
     @classmethod
     def of(cls, error: BaseException) -> ErrorRecord:
-        """Write an exception down."""
-        stack = "".join(traceback.format_exception(error))
+        """Write an exception down, also one that cannot say what it is."""
+        try:
+            message = str(error)
+        except Exception as other:  # noqa: BLE001 - code of whoever made the class
+            message = f"(its text cannot be had: {type(other).__name__})"
+        try:
+            stack = "".join(traceback.format_exception(error))
+        except Exception:  # noqa: BLE001 - as above
+            stack = "".join(traceback.format_tb(error.__traceback__))
         return cls(
             name=type(error).__name__,
-            message=_clean(str(error))[:MAX_MESSAGE],
+            message=_clean(message)[:MAX_MESSAGE],
             stack=_clean(stack)[-MAX_STACK:],
         )
 

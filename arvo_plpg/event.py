@@ -25,6 +25,7 @@ from arvo_plpg.event_id import EventId, create_arvo_event_id
 from arvo_plpg.frozen import FrozenDict, freeze, thaw
 from arvo_plpg.model_error import EventTooLargeError, InvalidEventError
 from arvo_plpg.pattern import DOMAIN_PATTERN, EVENT_TYPE_PATTERN, EXTENSION_KEY, is_event_time
+from arvo_plpg.short_form import short
 from arvo_plpg.trace_context import current_headers
 from arvo_plpg.uri import URI_PATTERN, encode_uri
 
@@ -338,7 +339,7 @@ class ArvoEvent(BaseModel):
 
 
 def invalid_event(error: ValidationError) -> InvalidEventError:
-    """Translate pydantic's report into ours, one sentence for each broken rule."""
+    """Translate pydantic's report into ours: field, rule and value, for each broken rule."""
     sentences: dict[str, None] = {}
     for item in error.errors(include_url=False):
         cause = item.get("ctx", {}).get("error")
@@ -349,9 +350,11 @@ def invalid_event(error: ValidationError) -> InvalidEventError:
             sentences[f"{field} is missing; it {_RULES.get(field, 'is required')}"] = None
         elif isinstance(cause, ValueError):
             text = str(cause)
-            sentences[text if text.startswith(field) else f"{field}: {text}"] = None
+            shown = f", not {short(item['input'])}" if field else ""
+            sentences[f"{text if text.startswith(field) else f'{field}: {text}'}{shown}"] = None
         else:
-            sentences[f"{field} {_RULES.get(field, item['msg'])}"] = None
+            shown = short(item["input"])
+            sentences[f"{field} {_RULES.get(field, item['msg'])}, not {shown}"] = None
     return InvalidEventError("; ".join(sentences))
 
 

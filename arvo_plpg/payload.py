@@ -12,11 +12,11 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from arvo_plpg.model_error import ModelError
+from arvo_plpg.short_form import short
 
 EventData = Mapping[str, Any] | BaseModel
 """Data of an event: a JSON object, or a pydantic model that dumps to one."""
 
-_SHOWN: Final = 80
 PARENT_SUBJECT: Final = "parentSubject$$"
 """The key of an init event that names the parent workflow."""
 
@@ -146,11 +146,6 @@ def _misfits(error: ValidationError) -> str:
     """Tell each misfit: its place, the rule, and what is there, in short."""
     return "; ".join(
         f"{'.'.join(str(part) for part in item['loc']) or 'data'}: {item['msg']}"
-        + ("" if item["type"] == "missing" else f", not {_short(item['input'])}")
+        + ("" if item["type"] == "missing" else f", not {short(item['input'])}")
         for item in error.errors(include_url=False)
     )
-
-
-def _short(value: object) -> str:
-    shown = ascii(value)
-    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"

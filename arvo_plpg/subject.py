@@ -17,9 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from arvo_plpg.model_error import InvalidSubjectError
 from arvo_plpg.pattern import DOMAIN_PATTERN, EVENT_TYPE_PATTERN, VERSION_PATTERN
+from arvo_plpg.short_form import short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pydantic_core import ErrorDetails
 
 MAX_SUBJECT_BYTES: Final = 65_536
 """The longest JSON text inside a subject, in bytes, whether written or inflated."""
@@ -33,6 +36,15 @@ _ZLIB_OR_GZIP: Final = 47
 _NO_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 
 _Name = Annotated[str, StringConstraints(pattern=EVENT_TYPE_PATTERN)]
+
+_NAME_RULE: Final = "must be at least three lower-case segments joined by dots"
+_RULES: Final = {
+    "orchestrator.name": _NAME_RULE,
+    "orchestrator.version": "must be a version X.Y.Z",
+    "execution.id": "must be non-empty text without ';'",
+    "execution.initiator": _NAME_RULE,
+    "execution.domain": "must consist of lower-case letters, digits and dots, or be null",
+}
 
 
 class _Part(BaseModel):
@@ -193,10 +205,15 @@ def _fail(reason: str) -> NoReturn:
     raise ValueError(reason)
 
 
+def _misfit(item: ErrorDetails) -> str:
+    """Tell a misfit: its place, the rule, and what is there, in short."""
+    place = ".".join(map(str, item["loc"])) or "content"
+    if item["type"] == "missing":
+        return f"{place}: {item['msg']}"
+    return f"{place}: {_RULES.get(place, item['msg'])}, not {short(item['input'])}"
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'content'}: {item['msg']}"
-            for item in error.errors(include_url=False, include_input=False)
-        )
+        return "; ".join(map(_misfit, error.errors(include_url=False)))
     return f"{type(error).__name__}: {error}"

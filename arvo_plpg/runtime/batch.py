@@ -47,10 +47,10 @@ async def run_batch(
     begin(tuple(whole))
     with _span(handler.source, events):
         given = await handler.execute_many(events) if events else []
-    if not isinstance(given, list | tuple) or len(given) != len(events):
+    if not isinstance(given, list | tuple) or len(given) != len(whole):  # the events are its own
         told = f"{len(given)}" if isinstance(given, list | tuple) else type(given).__name__
         raise TypeError(
-            f"{handler.source!a} must return a list with one outcome for each of {len(events)} "
+            f"{handler.source!a} must return a list with one outcome for each of {len(whole)} "
             f"events, not {told}"
         )
     if not outcomes and not any(given):  # nothing emitted, nothing failed: the usual case

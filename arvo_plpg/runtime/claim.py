@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from arvo_plpg.rows import Worked
     from arvo_plpg.runtime.station import Station
 
-_AT_ONCE = timedelta(0)
+AT_ONCE = timedelta(0)
+"""What an idle answer has one wait for when the same call has emitted to one of the queues."""
+
 _SHORTEST_SECONDS = 0.005
 _LOOK_AGAIN_SECONDS = 0.01
 
 
-def claimed_delivery(row: Worked, now: float) -> Delivery:
+def claimed_delivery(row: Worked, now: float, asked_at: float) -> Delivery:
     """Make the delivery of a row of kind ``claimed``."""
     _, lease, number, _, _, _, queue, attempt, expire_in, flat, cause, state, version, _, key = row
     if lease is None or number is None or queue is None:
@@ -37,6 +39,7 @@ def claimed_delivery(row: Worked, now: float) -> Delivery:
         None if state is None else StateRecord(state, version=version or 0),
         key,
         now,
+        asked_at,
     )
 
 
@@ -64,10 +67,8 @@ def plan(
         got: how much each got.
         idle: the row that says that nothing was claimed.
         now: the time.
-        again: whether the call emitted events.
+        again: whether the call emitted events, not all of them to other queues.
     """
-    if again and idle is not None and idle.wait != _AT_ONCE:
-        again = False  # they went elsewhere
     for station, count in asked.items():
         if station.woken or again or got.get(station, 0) >= count:
             station.claim_at = 0.0

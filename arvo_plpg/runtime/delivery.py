@@ -36,13 +36,15 @@ class Delivery:
         written: the state that goes with the settlement, if the handler wrote one.
         finished: whether the handler said that the workflow is over.
         has_turn: whether it is this delivery's turn to write the state of its subject.
-        arrived: when it was claimed.
+        asked_at: when the claim was sent: its lease lasts from then on, at the least.
+        arrived: when the answer came.
         started: when its handler began; None before that.
     """
 
     __slots__ = (
         "_event",
         "arrived",
+        "asked_at",
         "attempt",
         "cause",
         "expire_in",
@@ -71,6 +73,7 @@ class Delivery:
         state: StateRecord | None,
         key: int | None,
         arrived: float,
+        asked_at: float,
     ) -> None:
         self.lease = lease
         self.number = number
@@ -82,6 +85,7 @@ class Delivery:
         self.state = state
         self.key = key
         self.arrived = arrived
+        self.asked_at = asked_at
         self.next: Delivery | None = None
         self.written: StateRecord | None = None
         self.finished = False

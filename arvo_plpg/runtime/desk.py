@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from arvo_plpg.runtime.settlement import Settlement
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from arvo_plpg.runtime.delivery import Delivery
     from arvo_plpg.runtime.station import Station
 
 
@@ -26,6 +28,8 @@ class Desk:
         settlement: the results.
         turns: who may write the state of a subject.
         watch: over the deadlines.
+        lease: seconds that a lease lasts from its claim, or from the last beat that kept it.
+        kept_at: when the heartbeat last kept the leases, as :func:`time.monotonic` says.
         stopping: whether nothing more is to begin.
         leaving: tasks of handlers whose result does not count any more.
     """
@@ -35,5 +39,11 @@ class Desk:
     settlement: Settlement = field(default_factory=Settlement)
     turns: Turns = field(default_factory=Turns)
     watch: Watch = field(default_factory=Watch)
+    lease: float = inf
+    kept_at: float = -inf
     stopping: bool = False
     leaving: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def has_lapsed(self, delivery: Delivery, now: float) -> bool:
+        """Whether a delivery has probably gone elsewhere: this process stood still for too long."""
+        return now > max(delivery.asked_at, self.kept_at) + self.lease

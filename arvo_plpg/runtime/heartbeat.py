@@ -6,6 +6,7 @@ A blocked event loop must not cost the leases of what runs in it, so this does n
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class Heartbeat:
         leases: called in the thread; gives the tokens of leases with something running.
         lost: called in the thread with a token and those deliveries of its lease that are held
             still; with none when the lease is lost.
+        kept: called in the thread with the time before a beat that has kept them all.
         warn: called in the thread when a beat fails, as a logger's ``warning``.
     """
 
@@ -41,6 +43,7 @@ class Heartbeat:
         *,
         leases: Callable[[], Collection[int]],
         lost: Callable[[int, Collection[int]], object],
+        kept: Callable[[float], object],
         warn: Callable[..., object],
     ) -> None:
         self._dsn = dsn
@@ -48,6 +51,7 @@ class Heartbeat:
         self._lease = lease
         self._leases = leases
         self._lost = lost
+        self._kept = kept
         self._warn = warn
         self._stop = threading.Event()
         self._connection: psycopg.Connection[Any] | None = None
@@ -83,7 +87,11 @@ class Heartbeat:
                 ),
             )
         broker = Broker(self._connection, schema=self._schema)
-        for answer in broker.extend(held, timedelta(seconds=self._lease)):
+        began = time.monotonic()
+        lost = broker.extend(held, timedelta(seconds=self._lease))
+        if not lost:
+            self._kept(began)
+        for answer in lost:
             self._lost(answer.lease, answer.deliveries or ())
 
     def _close(self) -> None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     Answer = TypeVar("Answer")
 
+_MEANS_MORE = (SystemExit, KeyboardInterrupt, GeneratorExit)
+"""What is a failure of the handler that raises it, and the end of the slot as well."""
+
 SLICE_SECONDS = 0.001
 """How long handlers that never wait may keep the event loop to themselves."""
 
@@ -86,7 +89,7 @@ class Slot:
         station = self._station
         try:
             await (self._run_each() if station.route.run_many is None else self._run_batches())
-        except asyncio.CancelledError:
+        except BaseException:
             if not self._abandoned:
                 # Whoever cancelled the task meant what ran before, or the whole event loop.
                 station.put_back(self.holds)
@@ -97,20 +100,26 @@ class Slot:
     async def _run_each(self) -> None:
         station, clock = self._station, time.monotonic
         buffer, run = station.buffer, station.route.run
-        takes_turns = station.route.stateful
+        takes_turns, lease = station.route.stateful, self._desk.lease
         while buffer:
             delivery: Delivery | None = buffer.popleft()
             while delivery is not None:
                 self.holds = (delivery,)
                 if takes_turns and delivery.key is None and not await self._take_turn(delivery):
                     break
-                delivery.started = began = clock()
+                began = clock()
+                if began > delivery.asked_at + lease and self._gave_up(delivery, began):
+                    break
+                delivery.started = began
                 try:
                     result = await self._run(run(delivery), began + delivery.expire_in)
-                except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+                except BaseException as error:  # or nobody would settle it
                     if self._abandoned:
                         return
                     result = self._failed(delivery, error)
+                    if isinstance(error, _MEANS_MORE):
+                        self._finish([delivery], [result], clock() - began)
+                        raise
                 if self._abandoned:
                     return
                 ended = clock()
@@ -128,29 +137,42 @@ class Slot:
             self.holds = batch
             self.lost.clear()
             began = clock()
+            if began > batch[0].asked_at + self._desk.lease:
+                self.holds = batch = [one for one in batch if not self._gave_up(one, began)]
+                if not batch:
+                    continue
             for delivery in batch:
                 delivery.started = began
             deadline = began + min(delivery.expire_in for delivery in batch)
             try:
                 outcomes = await self._run(run(batch), deadline)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+            except BaseException as error:  # or nobody would settle them
                 if self._abandoned:
                     return
                 results: Sequence[Result | None] = self._all_failed(batch, error)
+                if isinstance(error, _MEANS_MORE):
+                    self._finish(batch, results, clock() - began)
+                    raise
             else:
                 results = list(map(self._result, batch, outcomes))
             if self._abandoned:
                 return
             ended = clock()
-            share = (ended - began) / len(batch)
-            following = [
-                found
-                for delivery, result in zip(batch, results, strict=True)
-                if (found := station.finish(delivery, result, share)) is not None
-            ]
-            self.holds = ()
-            station.put_back(following)
+            self._finish(batch, results, ended - began)
             await self._let_others(ended)
+
+    def _finish(
+        self, batch: Sequence[Delivery], results: Sequence[Result | None], seconds: float
+    ) -> None:
+        """Hand in the results of deliveries that ran together; what is behind them comes next."""
+        station, share = self._station, seconds / len(batch)
+        following = [
+            found
+            for delivery, result in zip(batch, results, strict=True)
+            if (found := station.finish(delivery, result, share)) is not None
+        ]
+        self.holds = ()
+        station.put_back(following)
 
     async def _run(self, running: Coroutine[Any, Any, Answer], deadline: float) -> Answer:
         """Run a coroutine in a context of its own, until a deadline.
@@ -212,21 +234,29 @@ class Slot:
             return False
         return True
 
+    def _gave_up(self, delivery: Delivery, now: float) -> bool:
+        """Do not run what has probably gone elsewhere; say whether that is so."""
+        if not self._desk.has_lapsed(delivery, now):
+            return False
+        self._station.finish(delivery, delivery.released(), 0.0)
+        return True
+
     def _result(self, delivery: Delivery, outcome: Outcome) -> Result | None:
         if isinstance(outcome, Exception):
             return self._failed(delivery, outcome)
         return delivery.completed(outcome) if outcome else None
 
     def _failed(self, delivery: Delivery, error: BaseException) -> Result:
+        record = ErrorRecord.of(error)
         self._desk.warn(
             "event %a in %a, attempt %d failed: %s: %a",
             delivery.event_id,
             delivery.queue,
             delivery.attempt,
-            type(error).__name__,
-            str(error)[:500],
+            record.name,
+            record.message[:500],
         )
-        return delivery.failed(error)
+        return delivery.failed_with(record)
 
     def _all_failed(self, batch: Sequence[Delivery], error: BaseException) -> list[Result]:
         record = ErrorRecord.of(error)

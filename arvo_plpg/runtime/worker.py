@@ -29,7 +29,7 @@ from arvo_plpg._async.memory import Memory
 from arvo_plpg.errors import AlreadyRegistered, ArvoError
 from arvo_plpg.options import HandlerOptions
 from arvo_plpg.runtime.backoff import Backoff
-from arvo_plpg.runtime.claim import claimed_delivery, idle_of, plan
+from arvo_plpg.runtime.claim import AT_ONCE, claimed_delivery, idle_of, plan
 from arvo_plpg.runtime.connect import connection_parameters, is_lost
 from arvo_plpg.runtime.desk import Desk
 from arvo_plpg.runtime.ending import end
@@ -138,7 +138,7 @@ class Worker:
 
     async def start(self) -> None:
         """Begin to work."""
-        self._desk = desk = Desk(self._nudge, self._warn)
+        self._desk = desk = Desk(self._nudge, self._warn, lease=self._lease)
         self._stations = {
             queue: self._station(route, desk) for queue, route in self._routes.items()
         }
@@ -197,12 +197,16 @@ class Worker:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(partial(self._lost, token, held))
 
+        def kept(at: float) -> None:
+            desk.kept_at = at
+
         heartbeat = Heartbeat(
             self._dsn,
             self._schema,
             self._lease,
             leases=desk.settlement.leases.copy,  # in its thread: one step of the interpreter
             lost=lost,
+            kept=kept,
             warn=self._warn,
         )
         heartbeat.start()
@@ -261,14 +265,15 @@ class Worker:
             reports = settlement.answered()
             over = judge(desk, reports, answers, self.logger)
             self._looked_at = time.monotonic()
-            got = self._take(desk, answers)
-            plan(asked, got, idle_of(answers), self._looked_at, again=emits and not hopping)
+            got = self._take(desk, answers, now)
+            idle = idle_of(answers)
+            elsewhere = idle is not None and idle.wait != AT_ONCE
+            again = emits and not hopping and not elsewhere
+            plan(asked, got, idle, self._looked_at, again=again)
             await self._clean_up(connection, over)
             if got:
                 self._gate.end()
-            elif idle_of(answers) is not None and not (
-                settlement.waiting or (emits and not hopping)
-            ):
+            elif idle is not None and not settlement.waiting and not again:
                 self._gate.begin(station.route.queue for station in asked)
 
     async def _exchange(
@@ -407,12 +412,14 @@ class Worker:
                 rooms[station] = min(room, _MOST_AT_ONCE)
         return rooms
 
-    def _take(self, desk: Desk, answers: Sequence[Worked]) -> dict[Station, int]:
+    def _take(self, desk: Desk, answers: Sequence[Worked], asked_at: float) -> dict[Station, int]:
         """Begin what was claimed; say how much that is."""
         now = time.monotonic()
         got: dict[Station, int] = {}
         last: dict[tuple[int, int], Delivery] = {}
-        deliveries = [claimed_delivery(row, now) for row in answers if row.kind == "claimed"]
+        deliveries = [
+            claimed_delivery(row, now, asked_at) for row in answers if row.kind == "claimed"
+        ]
         for lease, count in Counter(delivery.lease for delivery in deliveries).items():
             desk.settlement.hold(lease, count)
         for queue, together in groupby(deliveries, attrgetter("queue")):

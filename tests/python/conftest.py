@@ -15,12 +15,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from arvo_plpg import embedded
 
 GIVEN = "ARVO_TEST_DSN"
+# Machines are shared: how long an example takes says nothing about what it shows.
+settings.register_profile("arvo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("arvo")
 OPTIONS = ("max_connections=200", "deadlock_timeout=100ms", "max_prepared_transactions=20")
 
 

@@ -108,7 +108,8 @@ export class Worker {
     this.helpers = {
       heartbeat: new Heartbeat(this.connectionString, this.schema, this.lease,
         () => this.held(), (rows) => this.beaten(rows), warn),
-      wakeup: new Wakeup(this.connectionString, this.schema, (queue) => this.woken(queue)),
+      wakeup: new Wakeup(this.connectionString, this.schema, this.routes.map((route) => route.queue),
+        (queue) => this.woken(queue)),
       presence: new Presence(this.connectionString, this.schema, this.name,
         () => this.routes.map((route) => route.queue), warn),
     };

@@ -33,7 +33,6 @@ DECLARE
     v_windows boolean[];
     v_at integer[];
     v_deliveries bigint[];
-    v_asked bigint[];
     v_first bigint[];
 BEGIN
     PERFORM arvo.require_home();

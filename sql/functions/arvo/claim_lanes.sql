@@ -12,8 +12,9 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $claim_lanes$
 -- One lane after the other, until p_limit deliveries have been leased. A lane that another session is
--- claiming from is left alone. Past 32 lanes, one with nothing to do is not locked, and at most 512
--- more are. A gated queue is claimed under the lock of its home lane as well.
+-- claiming from is left alone; NULL when nothing has been leased and there is something to do in such
+-- a lane, of which the other may not take all. Past 32 lanes, one with nothing to do is not locked, and
+-- at most 512 more are. A gated queue is claimed under the lock of its home lane as well.
 --
 --   Reads    as arvo.is_worth_claiming, arvo.claim_lane, arvo.claim_gated
 --   Writes   as arvo.claim_lane and arvo.claim_gated
@@ -28,8 +29,9 @@ DECLARE
     v_want integer;
     v_got integer;
     v_locked integer := 0;
+    v_busy boolean := false;
     v_leased arvo.leased;
-    v_all arvo.leased[] := '{}';
+    v_all arvo.leased[] := '{}'::arvo.leased[];
 BEGIN
     IF v_left <= 0 THEN
         RETURN v_all;
@@ -45,14 +47,22 @@ BEGIN
         END IF;
         IF p_asked.gated[v_at] THEN
             v_home := arvo.home_lane(p_asked.queues[v_at]);
-            CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_home);
-            CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane);
+            IF NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_home)
+                OR NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane)
+            THEN
+                v_busy := v_busy OR arvo.is_worth_claiming(v_lane);
+                CONTINUE;
+            END IF;
             v_locked := v_locked + 1 + (v_home <> v_lane)::integer;
-            SELECT NULL, NULL, NULL, array_agg(taken) INTO v_leased
+            v_leased := NULL;
+            SELECT array_agg(taken) INTO v_leased.rows
             FROM arvo.claim_gated(v_lane, v_home, v_want, left(p_worker, 200), p_lease) AS taken;
             v_got := cardinality(v_leased.rows);
         ELSE
-            CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane);
+            IF NOT pg_try_advisory_xact_lock(hashtext('arvo'), v_lane) THEN
+                v_busy := v_busy OR arvo.is_worth_claiming(v_lane);
+                CONTINUE;
+            END IF;
             v_locked := v_locked + 1;
             v_leased := arvo.claim_lane(v_lane, v_want, left(p_worker, 200), p_lease);
             v_got := cardinality(v_leased.batch);
@@ -63,6 +73,9 @@ BEGIN
         EXIT WHEN v_left <= 0;
         v_quota[v_place] := v_quota[v_place] - v_got;
     END LOOP;
+    IF v_busy AND cardinality(v_all) = 0 THEN
+        RETURN NULL;
+    END IF;
     RETURN v_all;
 END;
 $claim_lanes$;

@@ -19,17 +19,17 @@ AS $close_plain$
 DECLARE
     v_now timestamptz := arvo.clock();
     v_count integer;
-    v_total bigint;
-    v_tokens bigint[] := '{}';
+    v_total integer;
+    v_tokens bigint[] := '{}'::bigint[];
     v_token bigint;
-    v_plain arvo.completion[] := '{}';
+    v_plain arvo.completion[] := '{}'::arvo.completion[];
     v_done arvo.completion;
     v_slot smallint;
     v_low smallint;
     v_high smallint;
     v_held record;
     v_open boolean;
-    v_closed arvo.completion[] := '{}';
+    v_closed arvo.completion[] := '{}'::arvo.completion[];
     v_taken integer := 0;
     v_parted arvo.parted;
 BEGIN
@@ -126,7 +126,7 @@ BEGIN
                 ),
                 '{}'
             ),
-            sum(named.members)
+            sum(named.members)::integer
         INTO v_tokens, v_plain, v_total
         FROM named
         LEFT JOIN LATERAL (

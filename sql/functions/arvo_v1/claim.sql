@@ -48,7 +48,7 @@ BEGIN
         PERFORM arvo.promote();
     END IF;
     FOREACH v_leased IN ARRAY
-        arvo.claim_lanes(v_asked, p_limit, p_worker, p_limits, p_lease)
+        coalesce(arvo.claim_lanes(v_asked, p_limit, p_worker, p_limits, p_lease), '{}')
     LOOP
         IF v_leased.rows IS NULL THEN
             RETURN QUERY

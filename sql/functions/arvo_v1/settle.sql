@@ -29,7 +29,8 @@ AS $settle$
 --   run_times         array with a run_time for each, or null; may be left out
 --
 -- Each delivery gets its own verdict, with the place of its item; a refused one changes nothing and
--- spoils no other. What is plainly completed costs next to nothing (arvo.close_plain):
+-- spoils no other. What is plainly completed costs next to nothing (arvo.close_plain), one that is
+-- completed by itself a third (arvo.close_one):
 --
 --   RV001  an emitted event is not valid           RV006  the item is malformed
 --   RV101  the state had moved on: the delivery goes back at once, uncharged
@@ -41,7 +42,7 @@ AS $settle$
 -- retries, dead letters and the journal are written together.
 --
 --   Reads    arvo.lease and arvo.closure by token, arvo.lane, arvo.queue, arvo.clock, arvo.slot
---   Writes   arvo.closure, arvo.dead; as arvo.close_plain, arvo.put_states, arvo.give_back,
+--   Writes   arvo.closure, arvo.dead; as arvo.close_one, arvo.close_plain, arvo.put_states, arvo.give_back,
 --            arvo.pass_on, arvo.append_one and arvo.append
 --   Locks    the leases, in order of their tokens; then as arvo.put_states; then as arvo.hold_homes;
 --            then as arvo.give_back and arvo.append
@@ -63,9 +64,15 @@ DECLARE
     v_failing boolean;
     v_bound boolean;
     v_alone arvo_v1.dispatched;
+    v_one arvo_v1.settled;
 BEGIN
     PERFORM arvo.require_read_committed('settle');
     PERFORM arvo.require_home();
+    v_one := arvo.close_one(p_results);
+    IF v_one.lease IS NOT NULL THEN
+        RETURN NEXT v_one;
+        RETURN;
+    END IF;
     v_parted := arvo.close_plain(p_results);
     IF v_parted.rest <> '[]' THEN
         SELECT array_agg(item ORDER BY item.ordinal) INTO v_items

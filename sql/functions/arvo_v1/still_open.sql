@@ -22,7 +22,9 @@ DECLARE
     v_open bigint[];
 BEGIN
     FOR v_round IN
-        0 .. greatest(least(extract(epoch FROM coalesce(p_within, interval '0')), 60), 0) / 0.04
+        0 .. (
+            greatest(least(extract(epoch FROM coalesce(p_within, interval '0')), 60), 0) / 0.04
+        )::integer
     LOOP
         IF v_round > 0 THEN
             PERFORM pg_sleep(0.04);

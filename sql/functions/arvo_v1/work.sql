@@ -22,7 +22,8 @@ SET plan_cache_mode = force_generic_plan
 AS $work$
 -- Answers, in this order: verdicts of kind "settled" (only those that are not plainly completed),
 -- deliveries of kind "claimed", and one row of kind "idle" when nothing was claimed, which says when
--- something deferred becomes due: at once, if this very call appended something to these queues.
+-- something deferred becomes due: at once, if this very call appended something to these queues, and
+-- soon, if another session was claiming where there is something to claim.
 -- Nothing is claimed when p_queues is NULL or p_limit is 0.
 --
 --   Reads    as arvo_v1.settle and arvo_v1.claim; as arvo.has_own, arvo.next_due and arvo.next_room
@@ -36,6 +37,7 @@ DECLARE
     v_asked arvo.claimable;
     v_ahead arvo.ahead;
     v_all arvo.leased[];
+    v_busy boolean;
     v_leased arvo.leased;
 BEGIN
     IF v_claiming OR p_results IS DISTINCT FROM '[]' THEN
@@ -43,7 +45,9 @@ BEGIN
         PERFORM arvo.require_home();
     END IF;
     IF p_results IS DISTINCT FROM '[]' THEN
-        v_parted := arvo.close_plain(p_results);
+        IF (arvo.close_one(p_results)).lease IS NULL THEN
+            v_parted := arvo.close_plain(p_results);
+        END IF;
         IF v_parted.rest <> '[]' THEN
             RETURN QUERY
             SELECT
@@ -77,6 +81,10 @@ BEGIN
         PERFORM arvo.promote();
     END IF;
     v_all := arvo.claim_lanes(v_asked, p_limit, p_worker, p_limits, p_lease);
+    v_busy := v_all IS NULL;
+    IF v_busy THEN
+        v_all := '{}';
+    END IF;
     FOREACH v_leased IN ARRAY v_all LOOP
         IF v_leased.rows IS NULL THEN
             RETURN QUERY
@@ -125,6 +133,7 @@ BEGIN
                 WHEN pg_current_xact_id_if_assigned() IS NOT NULL AND arvo.has_own(p_queues)
                     THEN interval '0'
                 ELSE least(
+                    CASE WHEN v_busy THEN interval '10 milliseconds' END,
                     CASE
                         WHEN v_ahead.due THEN arvo.next_due()
                         WHEN v_ahead.next_at IS NOT NULL

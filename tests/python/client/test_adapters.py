@@ -398,3 +398,25 @@ def test_a_broken_transaction_of_django_is_told_in_its_words(dsn, event):
             broken()
     finally:
         connections[alias].close()
+
+
+def test_an_engine_in_autocommit_accepts_at_once(dsn, connection, event):
+    engine = create_engine(
+        "postgresql+psycopg://",
+        connect_args=conninfo_to_dict(dsn),
+        isolation_level="AUTOCOMMIT",
+    )
+    with engine.connect() as place:
+        in_sqlalchemy.dispatch(place, event())
+        assert [one.name for one in Broker(connection).queue_stats()] == ["com.example.task"]
+    engine.dispose()
+
+
+def test_a_connection_that_is_given_back_can_be_used_again(dsn, connection, event):
+    """The pool resets what it lends: a dispatch that nobody committed is gone."""
+    with engine_of(dsn) as engine:
+        with engine.connect() as place:
+            in_sqlalchemy.dispatch(place, event("com.example.lost"))
+        with engine.begin() as place:
+            in_sqlalchemy.dispatch(place, event("com.example.kept"))
+    assert [one.name for one in Broker(connection).queue_stats()] == ["com.example.kept"]

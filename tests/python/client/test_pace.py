@@ -83,7 +83,7 @@ def claim():
     numbers = itertools.count(1)
 
     def make(lease, key=None):
-        return Delivery(lease, next(numbers), "q", 1, {"id": "e"}, None, 900.0, None, key, 0.0)
+        return Delivery(lease, next(numbers), "q", 1, {"id": "e"}, None, 900.0, None, key, 0.0, 0.0)
 
     return make
 

@@ -11,6 +11,7 @@ from arvo_plpg import MemoryMetadata
 
 CLIENT = "com.example.client"
 FLOW = "com.example.flow"
+TASK = "com.example.task"
 FIRST, SECOND = "com.example.first", "com.example.second"
 
 PASSES_ON = """
@@ -77,6 +78,38 @@ async def main():
     broker = PostgresEventBroker(DSN, lease_seconds=1, name="victim")
     await broker.start()
     await broker.register(Flow())
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+STANDS_STILL = """
+import asyncio, os, signal, sys
+from arvo_plpg import HandlerOptions, PostgresEventBroker, WorkerOptions
+
+class Task:
+    source = "com.example.task"
+    def run(self, event):
+        print("ran", event.data["number"], flush=True)
+        if event.data["number"] == 300:
+            os.kill(os.getpid(), signal.SIGSTOP)
+    async def execute(self, event):
+        self.run(event)
+        return []
+
+class Batches(Task):
+    execute = None
+    async def execute_many(self, events):
+        for event in events:
+            self.run(event)
+        return [[] for _ in events]
+
+async def main():
+    broker = PostgresEventBroker(sys.argv[1], lease_seconds=1, name="victim")
+    await broker.start()
+    handler = Batches() if sys.argv[2] == "batches" else Task()
+    await broker.register(handler, HandlerOptions(worker=WorkerOptions(batch_size=20)))
     await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -227,6 +260,44 @@ async def test_a_process_that_was_stopped_for_too_long_settles_nothing(
     assert len(approvals) == 1
     assert ask("SELECT version, data FROM arvo.state") == [(1, {"steps": 1})]
     assert ask("SELECT count(*) FROM arvo.log WHERE event ->> 'to' = %s", CLIENT) == [(3,)]
+
+
+@pytest.mark.parametrize("way", ["single", "batches"])
+async def test_a_process_that_was_stopped_for_too_long_begins_nothing_that_it_held(
+    broker_on, event, recorder, until, ask, program, way
+):
+    broker = await broker_on(lease_seconds=1, name="survivor")
+    await broker.dispatch_many([event(TASK, number=n) for n in range(600)])
+    victim = program(STANDS_STILL, way)
+    printed = bytearray()
+
+    def stopped():
+        printed.extend(victim.stdout.read() or b"")
+        return os.waitpid(victim.pid, os.WUNTRACED | os.WNOHANG)[0] == victim.pid
+
+    await until(stopped)
+    before = bytes(printed + (victim.stdout.read() or b"")).decode().split()[1::2]
+    handler = recorder(TASK)
+    await broker.register(handler)
+    await until(lambda: idle(ask))
+    here = {found.data["number"] for found in handler.seen}
+    victim.send_signal(signal.SIGCONT)
+    # It works again when it is given something, which comes behind what it held.
+    await broker.stop()
+    another = event(TASK, number=1000)
+    with_it = await broker_on(name="client")
+    await with_it.dispatch(another)
+    printed.clear()
+
+    def ran_it():
+        printed.extend(victim.stdout.read() or b"")
+        return "1000" in printed.decode().split()
+
+    await until(ran_it)
+    after = [int(number) for number in printed.decode().split()[1::2]]
+    running = 20 if way == "batches" else 1
+    assert len(here.intersection(after)) < running, "what ran when it was stopped"
+    assert len(here) + len(set(map(int, before)) - here) >= 600 - running
 
 
 @pytest.mark.parametrize("number", [0, 3, 5])

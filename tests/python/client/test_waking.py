@@ -20,6 +20,11 @@ VIGIL = (
     " WHERE application_name = 'arvo-vigil' AND datname = current_database()"
     " AND query LIKE '%%still_open%%' AND wait_event = 'PgSleep'"
 )
+LOOKED = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE application_name = 'arvo-worker' AND datname = current_database()"
+    " AND state = 'idle' AND query_start > %s"
+)
 DISPATCH = "SELECT arvo_v1.dispatch(%s::jsonb)"
 
 
@@ -186,3 +191,55 @@ async def test_who_waits_for_domained_events_is_woken(broker, event, until, ask,
     await until(lambda: ask(ASLEEP))
     await broker.dispatch(event(TASK, domain="approval"))
     await until(lambda: seen)
+
+
+async def test_who_has_emitted_to_somebody_else_while_another_runs_can_be_woken(
+    broker, event, recorder, until, ask, worker_options
+):
+    """Between the long one and the next, nothing ends here that would make it look."""
+    over = asyncio.Event()
+
+    async def work(asked):
+        if asked.data["number"] == 0:
+            await over.wait()
+        return [event("com.example.elsewhere")] if asked.data["number"] == 1 else []
+
+    ask("SELECT (arvo_v1.register_queue(%s)).change", "com.example.elsewhere")
+    handler = recorder(TASK, work)
+    options = worker_options(polling_interval_seconds=RARELY, concurrency=2)
+    await broker.register(handler, options)
+    for number in range(4):
+        await until(lambda: ask(ASLEEP) or len(handler.seen) == number)  # noqa: B023
+        await broker.dispatch(event(TASK, number=number))
+        await until(lambda: len(handler.seen) == number + 1, seconds=5)  # noqa: B023
+        if number == 1:
+            await until(
+                lambda: (
+                    ask(
+                        "SELECT queued_count FROM arvo_v1.queue_stats()"
+                        " WHERE name = 'com.example.elsewhere'"
+                    )
+                    == [(1,)]
+                )
+            )
+            await until(lambda: ask(ASLEEP), seconds=5)
+    over.set()
+
+
+@pytest.mark.parametrize("policy", ["standard", "ordered"])
+async def test_who_finds_a_lane_in_use_looks_again(
+    broker_on, event, recorder, until, ask, rarely, producers, policy
+):
+    """The other may be full with what it takes, and nobody wakes the first for the rest."""
+    ask("SELECT (arvo_v1.register_queue(%s, p_policy => %s)).change", TASK, policy)
+    handler = recorder(TASK)
+    await (await broker_on()).register(handler, rarely)
+    await until(lambda: ask(ASLEEP))
+    other, producer, _ = producers
+    async with other.transaction():
+        await other.execute("SELECT pg_advisory_xact_lock(hashtext('arvo'), lane) FROM arvo.lane")
+        ((then,),) = ask("SELECT clock_timestamp()")
+        await producer.execute(DISPATCH, [flat(event(TASK, number=1))])
+        await until(lambda: ask(LOOKED, then) == [(1,)])
+        assert not handler.seen
+    await until(lambda: handler.seen, seconds=5)

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -305,5 +306,7 @@ def test_a_mutant_breaks_a_promise(stage, queue, function, old, new):
     definition = stage.execute("SELECT pg_get_functiondef(%s::regproc)", [function]).fetchone()[0]
     assert old in definition
     stage.execute(definition.replace(old, new))
-    with pytest.raises((AssertionError, psycopg.Error, ExceptionGroup)):
+    # Flaky: what the rules found enabled differed between two runs of the same steps, which it
+    # never does without a mutant.
+    with pytest.raises((AssertionError, psycopg.Error, ExceptionGroup, Flaky)):
         tell(stage, 100, Phase.generate, queue=queue)

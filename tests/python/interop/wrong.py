@@ -6,9 +6,9 @@ import sys
 
 from arvo_plpg import ArvoEvent, PostgresMachineMemory
 from arvo_plpg.errors import VersionConflict
-from arvo_plpg.runtime import worker
 from arvo_plpg.runtime.delivery import Delivery
 from arvo_plpg.runtime.heartbeat import Heartbeat
+from arvo_plpg.runtime.wakeup import Wakeup
 from conformance import python_driver
 from conformance.python_driver import Driver
 
@@ -104,7 +104,7 @@ FAULTS = {
     "insist": (Driver, "call", insist),
     "share": (Driver, "memory", share),
     "overwrite": (PostgresMachineMemory, "write", overwrite),
-    "deaf": (worker, "listen", deaf),
+    "deaf": (Wakeup, "run", deaf),
     "heartless": (Heartbeat, "_extend", lambda self, held: None),
     "sorted_text": (Driver, "canonical", sorted_text),
     "drop_events": (Delivery, "completed", drop_events),

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from dataclasses import FrozenInstanceError
 
 import pytest
 from pydantic import BaseModel, Field
@@ -10,6 +11,7 @@ from statemachine import State
 from arvo_plpg import (
     ArvoOrchestrationSubject,
     ArvoStateChart,
+    Completion,
     ContractViolation,
     Emission,
     HandlerContext,
@@ -285,3 +287,13 @@ async def test_a_chart_emits_models_too(memory):
     (said,) = await HANDLER.execute(asked)
     (done,) = await workflow.execute(said, memory=memory)
     assert (done.type, done.data) == ("arvo.orc.greeting.done", {"text": "done"})
+
+
+def test_what_is_generic_can_be_made_with_its_parameter():
+    """A dataclass with slots could not, in Python 3.11."""
+    emission = Emission[Said](data=Said(text="x"))
+    assert emission == Emission(data=Said(text="x"))
+    assert Completion[Said](data=Said(text="x")).data == Said(text="x")
+    assert ResumableResult[Said](output=Said(text="x")).output == Said(text="x")
+    with pytest.raises(FrozenInstanceError):
+        emission.to = "com.some.body"

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from arvo_plpg import InvalidEventError, create_arvo_event
+from arvo_plpg.short_form import short
 
 BASE = {"source": "com.test.test", "type": "com.a.b", "subject": "s", "data": {}}
 
@@ -65,8 +66,11 @@ def test_case(sample, name):
         return
     if "accepted" not in golden:
         wrong = golden["error"][0]["path"] or ["data"]
-        with pytest.raises(InvalidEventError, match=wrong[0]):
+        with pytest.raises(InvalidEventError, match=wrong[0]) as refused:
             create_arvo_event(**fields)
+        given = INPUTS[name].get(wrong[0])
+        if isinstance(given, str | int | float | list):
+            assert f"not {short(given)}" in str(refused.value)
         return
     made = create_arvo_event(**fields).to_dict()
     expected = golden["accepted"]
