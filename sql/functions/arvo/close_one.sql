@@ -40,9 +40,9 @@ BEGIN
     THEN
         RETURN NULL;
     END IF;
-    v_lease := v_item ->> 'lease';
+    v_lease := (v_item ->> 'lease')::bigint;
     IF v_item ->> 'delivery' ~ '^[0-9]{1,18}$' AND v_item ->> 'deliveries' IS NULL THEN
-        v_delivery := v_item ->> 'delivery';
+        v_delivery := (v_item ->> 'delivery')::bigint;
         v_run_time := CASE
             WHEN v_item ->> 'run_time' ~ '^[0-9]{1,10}$'
                 THEN least((v_item ->> 'run_time')::bigint, 2147483647)::integer
@@ -54,8 +54,8 @@ BEGIN
         AND v_state IS NULL
         AND coalesce(v_item ->> 'run_times' ~ '^\[(null|[0-9]{1,9})\]$', true)
     THEN
-        v_delivery := v_item #>> '{deliveries,0}';
-        v_run_time := v_item #>> '{run_times,0}';
+        v_delivery := (v_item #>> '{deliveries,0}')::bigint;
+        v_run_time := (v_item #>> '{run_times,0}')::integer;
     ELSE
         RETURN NULL;
     END IF;
