@@ -177,7 +177,8 @@ class ArvoResumable(WorkflowHandler):
             return StepOutcome(thaw(previous), [], finished=True)
         expected = _with_answer(previous, step.event)
         starts = step.event.type == self.source
-        collected = [answer for answers in (expected or {}).values() for answer in answers]
+        asked = _asked(previous, expected)
+        collected = [answer for number in asked for answer in (expected or {})[number]]
         result = await call(
             function,
             ResumableContext(
@@ -199,6 +200,9 @@ class ArvoResumable(WorkflowHandler):
             raise TypeError(f"a resumable returns ResumableResult, not {type(result).__name__}")
         events = self._builder(step, contracts).build(_emissions(result, contracts))
         done = result is not None and result.output is not None
+        if events:
+            expected = {event.id: [] for event in events}
+            asked = list(expected)
         record: dict[str, Any] = {
             "executionStatus": "normal",
             "status": "done" if done else "active",
@@ -207,9 +211,10 @@ class ArvoResumable(WorkflowHandler):
             "subject": step.event.subject,
             "events": {
                 "consumed": step.event.to_dict(),
-                "expected": {event.id: [] for event in events} if events else expected,
+                "expected": expected,
                 "produced": [event.to_dict() for event in events],
-            },
+            }
+            | ({"asked": asked} if len(asked) > 1 else {}),
             "state$$": _kept_context(result, previous),
         }
         return StepOutcome(record, events, finished=done)
@@ -239,6 +244,13 @@ def _with_answer(
     ):
         answers.append(event.to_dict())
     return filed
+
+
+def _asked(previous: Mapping[str, Any] | None, expected: Mapping[str, object] | None) -> list[str]:
+    """Name the questions in order: the keys of an object in the database do not keep it."""
+    listed = (previous["events"].get("asked") or []) if previous else []
+    known = [number for number in listed if number in (expected or {})]
+    return [*known, *(number for number in expected or {} if number not in known)]
 
 
 def _by_type(answers: Sequence[Mapping[str, Any]]) -> dict[str, list[ArvoEvent]]:

@@ -116,6 +116,8 @@ async def test_a_golden_run(sample, memory, name, source):
 def comparable(names, record):
     """A record whose JSON texts are parsed, since their spelling is the writer's."""
     translated = names.translate(record)
+    # ours: the order of the questions, which jsonb does not keep in an object's keys
+    translated.get("events", {}).pop("asked", None)
     if "machineDefinition" in translated:
         translated["machineDefinition"] = json.loads(translated["machineDefinition"])
     return translated

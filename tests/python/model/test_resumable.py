@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from arvo_plpg import (
@@ -119,6 +121,32 @@ async def test_answers_come_in_the_order_of_the_questions(memory):
     [answers] = seen[-1].collected_events.values()
     assert [answer.data["result"] for answer in answers] == [1, 2]
     assert [step.awaiting for step in seen] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+async def test_the_order_of_the_questions_outlives_a_store_that_sorts_keys(memory, turned):
+    seen = []
+    ids = ["question-a", "question-b", "question-c", "question-d"]
+    asked = ids[::-1] if turned else ids
+
+    def function(step):
+        seen.append(step)
+        wishes = [Emission(type=ADD.type, data=ADD.data, id=number) for number in asked]
+        return ResumableResult(services=wishes) if step.input else None
+
+    async def execute(event):
+        events = await handler.execute(event)
+        for subject, (text, version) in memory.stored.items():
+            memory.stored[subject] = (json.dumps(json.loads(text), sort_keys=True), version)
+        return events
+
+    handler = resumable(function, memory)
+    questions = await execute(started())
+    assert [question.id for question in questions] == asked
+    for place in (2, 0, 3, 1):
+        await execute(answer_to(questions[place], place))
+    [answers] = seen[-1].collected_events.values()
+    assert [answer.data["result"] for answer in answers] == [0, 1, 2, 3]
 
 
 async def test_an_answer_that_comes_twice_is_collected_once(memory):
