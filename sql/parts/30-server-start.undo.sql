@@ -1,1 +1,0 @@
-DROP TABLE arvo.server_start;
