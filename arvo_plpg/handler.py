@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeGuard, runtime_checkabl
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from typing_extensions import TypeIs
+
     from arvo_plpg.event import ArvoEvent
     from arvo_plpg.machine_memory import MachineMemory
 
@@ -75,7 +77,7 @@ class BatchHandler(Protocol):
 AnyHandler = Handler | StatefulHandler | BatchHandler
 
 
-def is_batched(handler: AnyHandler) -> TypeGuard[BatchHandler]:
+def is_batched(handler: AnyHandler) -> TypeIs[BatchHandler]:
     """Say whether a handler takes many events at once; it has ``execute_many``."""
     return hasattr(handler, "execute_many")
 

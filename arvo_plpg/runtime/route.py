@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from arvo_plpg.errors import InvalidHandler
 from arvo_plpg.event import ArvoEvent
@@ -86,7 +86,7 @@ def handler_route(handler: AnyHandler, options: HandlerOptions) -> Route:
         return _batch_route(handler, options)
     if is_stateful(handler):
         return _stateful_route(handler, options)
-    return _route(cast("Handler", handler), options)
+    return _route(handler, options)
 
 
 def _batch_route(handler: BatchHandler, options: HandlerOptions) -> Route:

@@ -16,14 +16,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from arvo_plpg.aio import Broker
 from arvo_plpg.broker import PostgresEventBroker
 from arvo_plpg.event import ArvoEvent
-from arvo_plpg.handler import BatchHandler, is_stateful
+from arvo_plpg.handler import is_batched, is_stateful
 from arvo_plpg.options import DispatchOptions, HandlerOptions
 from arvo_plpg.testing.event_node import EventNode, grow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
-    from arvo_plpg.handler import AnyHandler, Handler, StatefulHandler
+    from arvo_plpg.handler import AnyHandler, BatchHandler, Handler, StatefulHandler
     from arvo_plpg.options import StartAfter
     from arvo_plpg.rows import DeadLetter, Dispatched, Queue, QueueStats
     from arvo_plpg.runtime.route import Listened, Listener
@@ -75,7 +75,7 @@ class TestBroker:
         """Let a handler work; see :meth:`~arvo_plpg.PostgresEventBroker.register`."""
         watched = (
             _WatchedBatch(handler, self._see)
-            if isinstance(handler, BatchHandler)
+            if is_batched(handler)
             else _Watched(handler, self._see)
         )
         queue = await self._register_queue(handler.source, options, stateful=is_stateful(handler))

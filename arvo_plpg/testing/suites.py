@@ -26,6 +26,7 @@ from arvo_plpg.handler import (
     BatchHandler,
     Handler,
     StatefulHandler,
+    is_batched,
     is_stateful,
 )
 from arvo_plpg.memory import MemoryConfig, connect_postgres_machine_memory
@@ -167,7 +168,7 @@ async def _run_once(suite: Suite, case: Case, broker: TestBroker) -> None:
 async def _answer(
     handler: AnyHandler, event: ArvoEvent, given: dict[str, MachineMemory]
 ) -> list[ArvoEvent]:
-    if isinstance(handler, BatchHandler):
+    if is_batched(handler):
         outcome = (await handler.execute_many([event]))[0]
         if isinstance(outcome, Exception):
             raise outcome
