@@ -16,7 +16,7 @@ BENCH_ARGS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help venv demo test test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
-	plcheck lint types seals sync migrate rollback functions migration doctor format dist clean \
+	plcheck lint types seals sync migrate rollback functions migration doctor format site dist clean \
 	bench bench-full bench-draw bench-plans bench-profile
 
 help: ## Show this list
@@ -139,6 +139,10 @@ doctor: $(LIGHT) ## Compare the database DATABASE_URL with the files
 	@$(BIN)/python -m arvo_plpg doctor
 
 # --- the rest
+
+site: $(DEV) ## Build the documentation as a site into build/site, and check its links
+	@$(BIN)/sphinx-build -q -W --keep-going -c docs . build/site
+	@echo 'make: the site begins at build/site/docs/index.html'
 
 dist: $(DEV) ## Build the wheel into dist/
 	@$(PIP) wheel --no-deps --wheel-dir dist .

@@ -1,5 +1,7 @@
 """Everything that can go wrong, as one tree.
 
+::
+
     ArvoError
     ├── ModelError                  an event, a subject or a contract; see model_error.py
     │   └── InvalidEventError       RV001: also what the database refuses
