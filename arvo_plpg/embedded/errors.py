@@ -1,12 +1,14 @@
 """What can go wrong while an embedded server is started.
 
-ArvoError
-└── EmbeddedError
-    ├── BinariesMissing      no PostgreSQL to start on this machine
-    ├── RootConfined         root here may not become another user
-    ├── DataUnusable         the data directory is not PostgreSQL's, not reachable or not ours
-    │   └── DataInUse        another server runs on it
-    └── ServerNotStarted     initdb or postgres failed; the detail ends with its log
+::
+
+    ArvoError
+    └── EmbeddedError
+        ├── BinariesMissing      no PostgreSQL to start on this machine
+        ├── RootConfined         root here may not become another user
+        ├── DataUnusable         the data directory is not PostgreSQL's, not reachable or not ours
+        │   └── DataInUse        another server runs on it
+        └── ServerNotStarted     initdb or postgres failed; the detail ends with its log
 """
 
 from arvo_plpg.errors import ArvoError
