@@ -34,7 +34,8 @@ include_patterns = [
     "chaos/*.md",
     "model/*.md",
     "conformance/README.md",
-    "examples/**/README.md",
+    "examples/README.md",
+    "examples/typescript/README.md",
 ]
 exclude_patterns = ["**/node_modules"]
 suppress_warnings = ["myst.header", "ref.python"]
