@@ -100,6 +100,7 @@ from arvo_plpg.model_error import (
 from arvo_plpg.options import DispatchOptions, HandlerOptions, QueueOptions, WorkerOptions
 from arvo_plpg.payload import SystemErrorData
 from arvo_plpg.runtime.delivery import Delivery, current_deliveries, current_delivery
+from arvo_plpg.runtime.process import in_process
 from arvo_plpg.subject import ArvoOrchestrationSubject, SubjectContent
 from arvo_plpg.violation import (
     ConfigViolation,
@@ -218,6 +219,7 @@ __all__ = [
     "current_deliveries",
     "current_delivery",
     "from_http",
+    "in_process",
     "is_stateful",
     "is_violation_error",
     "parse_arvo_event_id",
