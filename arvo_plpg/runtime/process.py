@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
-
 from arvo_plpg.errors import InvalidArgument
 from arvo_plpg.violation import ExecutionViolation
 
