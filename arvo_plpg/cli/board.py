@@ -161,7 +161,7 @@ class Board:
             if shown
             else line(Word(" There are no queues.", "quiet")),
             *(Text() for _ in range(space - len(shown))),
-            line(*self._news(len(rows), space)),
+            line(*self._news()),
             line(
                 Word(" q", "strong"),
                 Word(" quit   ", "quiet"),
@@ -171,6 +171,12 @@ class Board:
                 Word(" hold   ", "quiet"),
                 Word("↑↓", "strong"),
                 Word(" scroll", "quiet"),
+                Word(
+                    f"   {self.first + 1} to {self.first + len(shown)} of {len(rows)} queues"
+                    if len(rows) > space
+                    else "",
+                    "quiet",
+                ),
             ),
         )
 
@@ -199,7 +205,7 @@ class Board:
             Word(sparkline(self._queued, room)),
         ]
 
-    def _news(self, rows: int, space: int) -> list[Word]:
+    def _news(self) -> list[Word]:
         if self.trouble:
             return [Word(f" {self.trouble}", "bad")]
         warnings = self.look.warnings if self.look else ()
@@ -207,9 +213,6 @@ class Board:
             first = warnings[0]
             more = f" and {len(warnings) - 1} more: arvo-plpg doctor" if len(warnings) > 1 else ""
             return [Word(f" ⚠ {first.topic}: {first.detail}", "notice"), Word(more, "quiet")]
-        if rows > space:
-            last = min(self.first + space, rows)
-            return [Word(f" {self.first + 1} to {last} of {rows} queues", "quiet")]
         return [Word("")]
 
     def _table(

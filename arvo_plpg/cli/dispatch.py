@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -16,18 +18,26 @@ from arvo_plpg.cli.paper import Column, Word, document, say, table
 from arvo_plpg.cli.plain import number
 from arvo_plpg.cli.progress import Progress
 from arvo_plpg.cli.reading import Values, event_of
+from arvo_plpg.cli.tree import plain_count
 from arvo_plpg.errors import ArvoError, CopyInterrupted
 from arvo_plpg.model_error import InvalidEventError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
     from arvo_plpg.cli.options import Subcommands
     from arvo_plpg.event import ArvoEvent
+    from arvo_plpg.rows import Dispatched
     from arvo_plpg.sync import Broker
 
+COLUMNS = (
+    Column("DELIVERY", right=True),
+    Column("OUTCOME"),
+    Column("QUEUE"),
+    Column("EVENT", shrinks=True),
+)
 FEW = 100
 """So many events are told one by one; of more only their outcomes are counted."""
 
@@ -66,36 +76,38 @@ def add(subcommands: Subcommands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     with _opened(arguments.file) as stream, Progress("events") as progress:
-        values = Values(stream)
-        size = _size(stream)
-
-        def events() -> Iterator[ArvoEvent]:
-            for ordinal, value in enumerate(values, start=1):
-                try:
-                    event = event_of(value)
-                except ArvoError as error:
-                    raise InvalidEventError(
-                        f"event {ordinal} is not valid", detail=str(error)
-                    ) from error
-                progress.advance(share=min(values.characters / size, 1.0) if size else None)
-                yield event
-
+        events = _events(stream, progress)
         if arguments.dry_run:
-            return _tell_dry_run(arguments, events())
-        with broker(arguments, "arvo-plpg dispatch") as calls:
-            return _dispatch(arguments, calls, events())
+            told: list[Any] = []
+            outcomes = {"valid": sum(1 for _ in events)}
+        else:
+            with broker(arguments, "arvo-plpg dispatch") as calls:
+                outcomes, told = _dispatch(arguments, calls, events)
+    _report(arguments, outcomes, told)
+    return 0
 
 
-def _dispatch(arguments: argparse.Namespace, calls: Broker, events: Iterator[ArvoEvent]) -> int:
+def _events(stream: TextIO, progress: Progress) -> Iterator[ArvoEvent]:
+    values = Values(stream)
+    size = _size(stream)
+    for ordinal, value in enumerate(values, start=1):
+        try:
+            event = event_of(value)
+        except ArvoError as error:
+            raise InvalidEventError(f"event {ordinal} is not valid", detail=str(error)) from error
+        progress.advance(share=min(values.characters / size, 1.0) if size else None)
+        yield event
+
+
+def _dispatch(
+    arguments: argparse.Namespace, calls: Broker, events: Iterator[ArvoEvent]
+) -> tuple[dict[str, int], list[Any]]:
     first = list(islice(events, FEW + 1))
     options = _options(arguments)
     ignore = arguments.ignore_domain or None
     if len(first) <= FEW:
         told = calls.dispatch_many(first, ignore_domain=ignore, options=options) if first else []
-        outcomes: dict[str, int] = {}
-        for row in told:
-            outcomes[row.outcome] = outcomes.get(row.outcome, 0) + 1
-        return _report(arguments, outcomes, told)
+        return dict(Counter(row.outcome for row in told)), told
     try:
         copied = calls.dispatch_copy(chain(first, events), ignore_domain=ignore, options=options)
     except CopyInterrupted as error:
@@ -107,7 +119,7 @@ def _dispatch(arguments: argparse.Namespace, calls: Broker, events: Iterator[Arv
                 "file again: what is stored is a duplicate then.",
             ) from error
         raise
-    return _report(arguments, {row.outcome: row.events for row in copied}, [])
+    return {row.outcome: row.events for row in copied}, []
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any] | None:
@@ -119,49 +131,40 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any] | None:
     return given or None
 
 
-def _tell_dry_run(arguments: argparse.Namespace, events: Iterable[ArvoEvent]) -> int:
-    valid = sum(1 for _ in events)
-    if arguments.json:
-        document({"dry_run": True, "events": valid, "outcomes": {}, "dispatched": []})
-    else:
-        say(f"{number(valid)} valid events would be dispatched")
-    return 0
-
-
-def _report(arguments: argparse.Namespace, outcomes: dict[str, int], told: list[Any]) -> int:
+def _report(arguments: argparse.Namespace, outcomes: dict[str, int], told: list[Any]) -> None:
     whole = sum(outcomes.values())
     if arguments.json:
-        document({"dry_run": False, "events": whole, "outcomes": outcomes, "dispatched": told})
-        return 0
-    if told:
-        columns = (
-            Column("DELIVERY", right=True),
-            Column("OUTCOME"),
-            Column("QUEUE"),
-            Column("EVENT", shrinks=True),
+        document(
+            {
+                "dry_run": arguments.dry_run,
+                "events": whole,
+                "outcomes": {} if arguments.dry_run else outcomes,
+                "dispatched": told,
+            }
         )
-        table(
-            columns,
-            [
-                [
-                    "-" if row.delivery is None else str(row.delivery),
-                    Word(row.outcome, "good" if row.outcome == "queued" else "notice"),
-                    row.queue,
-                    Word(row.event_id, "quiet"),
-                ]
-                for row in told
-            ],
-        )
+    elif arguments.dry_run:
+        say(f"{plain_count(whole, 'valid event')} would be dispatched")
+    elif told:
+        table(COLUMNS, map(_row, told))
     else:
         counts = ", ".join(f"{number(count)} {name}" for name, count in outcomes.items())
         say(f"{number(whole)} events: {counts}" if whole else "There were no events.")
-    return 0
+
+
+def _row(row: Dispatched) -> list[str | Word]:
+    return [
+        "-" if row.delivery is None else str(row.delivery),
+        Word(row.outcome, "good" if row.outcome == "queued" else "notice"),
+        row.queue,
+        Word(row.event_id, "quiet"),
+    ]
 
 
 @contextmanager
 def _opened(named: str) -> Iterator[TextIO]:
     if named == "-":
-        sys.stdin.reconfigure(encoding="utf-8") if hasattr(sys.stdin, "reconfigure") else None
+        if isinstance(sys.stdin, io.TextIOWrapper):  # JSON is UTF-8, whatever the terminal is
+            sys.stdin.reconfigure(encoding="utf-8")
         yield sys.stdin
         return
     try:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from arvo_plpg.cli.options import add_command, dsn
 from arvo_plpg.cli.paper import Word, document, say
+from arvo_plpg.cli.tree import plain_count
 from arvo_plpg.schema.doctor import doctor
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _print(report: Report, *, everything: bool) -> None:
     for advice in report.advice:
         _print_one(advice.level, f"{advice.setting} = {advice.value}", advice.detail, advice.remedy)
     tone: Tone = "good" if report.healthy else "bad"
-    state = "healthy" if report.healthy else f"{len(report.findings)} differences"
+    state = "healthy" if report.healthy else plain_count(len(report.findings), "difference")
     head = f"{report.schema}: revision {report.revision}, {report.functions} functions, "
     say(head, Word(state, tone))
 

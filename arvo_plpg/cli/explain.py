@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
             Word(head.place, "notice" if known else "bad"),
         )
     for reason in reasons:
-        until = f"  until {moment(reason.until)}" if reason.until else ""
+        over = reason.place in {"closed", "dead"}
+        until = f"  {'at' if over else 'until'} {moment(reason.until)}" if reason.until else ""
         say("  ", Word(reason.reason, "strong"), f": {reason.detail}", Word(until, "quiet"))
         if reason.remedy:
             say(Word(f"    → {reason.remedy}", "good"))

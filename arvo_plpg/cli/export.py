@@ -140,6 +140,8 @@ def _opened(arguments: argparse.Namespace) -> Iterator[TextIO]:
         yield sys.stdout
         return
     place = Path(arguments.output)
+    if not place.name:
+        raise _unwritable(arguments.output, ValueError("it names no file"))
     if not arguments.force and os.path.lexists(place):
         raise _exists(arguments.output)
     draft = place.with_name(f".{place.name}.{secrets.token_hex(6)}")

@@ -110,7 +110,8 @@ def _print_card(stats: QueueStats) -> None:
 
 
 def _retries(stats: QueueStats) -> str:
-    text = f"{stats.retry_limit}, after {span(stats.retry_delay)}"
+    delay = f"after {span(stats.retry_delay)}" if stats.retry_delay else "at once"
+    text = f"{stats.retry_limit}, {delay}"
     if stats.retry_backoff:
         text += ", doubling"
         if stats.retry_delay_max is not None:

@@ -135,15 +135,16 @@ async def _serve(arguments: argparse.Namespace, found: Callable[..., Any], place
         health.watch(broker)
         logger.info("worker is ready: %s", ", ".join(broker.queues) or "no queues")
         await ended.wait()
-        logger.info("worker is stopping")
         health.stopping = True
         ending = asyncio.create_task(broker.stop(arguments.grace.total_seconds()))
         for number in _SIGNALS:
             loop.add_signal_handler(number, ending.cancel)
+        logger.info("worker is stopping")
         try:
             await ending
         except asyncio.CancelledError:
-            logger.warning("stopped at once; what ran is delivered again when its lease lapses")
+            logger.warning("stopping at once; what still runs goes back to its queue")
+            await broker.stop(0)
     logger.info("worker has stopped")
     return 0
 

@@ -3,9 +3,11 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -122,6 +124,8 @@ def start(dsn):
         program = subprocess.Popen(
             [sys.executable, "-m", "arvo_plpg", *map(str, words)],
             env=environment,
+            # Who runs the tests in the background has Ctrl-C ignored, which would be inherited.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | more,
         )
         started.append(program)

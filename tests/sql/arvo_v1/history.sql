@@ -15,6 +15,7 @@ SELECT * FROM pg_temp.contract(
         'enable_bitmapscan=off',
         'enable_hashjoin=off',
         'enable_mergejoin=off',
+        'enable_sort=off',
         'jit=off',
         'plan_cache_mode=force_generic_plan'
     ]
