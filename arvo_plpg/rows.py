@@ -340,6 +340,27 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One delivery of the log, with its event.
+
+    ``position`` asks, as ``after``, for what comes next. ``outcome`` is that of a :class:`Step`.
+    """
+
+    position: str
+    delivery: int
+    queue: str
+    attempt: int
+    outcome: str
+    accepted_at: datetime
+    claimed_at: datetime | None
+    settled_at: datetime | None
+    run_time: timedelta | None
+    worker: str | None
+    event: dict[str, Any]
+    cause: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """One reason why a delivery does not run now, or what became of it."""
 

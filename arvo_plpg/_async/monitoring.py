@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from arvo_plpg.jsonb import as_jsonb
-from arvo_plpg.rows import Explanation, Presence, QueueStats, Step, Vital
+from arvo_plpg.rows import Explanation, HistoryEntry, Presence, QueueStats, Step, Vital
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from arvo_plpg._async.session import Session
 
@@ -26,6 +26,34 @@ class Monitoring:
     async def trace(self, subject: str | None = None, *, event_id: str | None = None) -> list[Step]:
         """Every delivery of every event of a workflow's tree."""
         return await self._session.rows(Step, "trace", subject=subject, event_id=event_id)
+
+    async def history(
+        self,
+        queue: str | None = None,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+    ) -> list[HistoryEntry]:
+        """Every delivery of the log that is kept, with its event, page by page.
+
+        Args:
+            queue: only of this one.
+            after: position of the last row of the page before.
+            limit: rows of a page, 1 to 10,000.
+            since: accepted then or later.
+            before: accepted earlier.
+        """
+        return await self._session.rows(
+            HistoryEntry,
+            "history",
+            queue=queue,
+            after=after,
+            limit=limit,
+            since=since,
+            before=before,
+        )
 
     async def explain_delivery(self, delivery: int) -> list[Explanation]:
         """Every reason why a delivery does not run now, or what became of it."""

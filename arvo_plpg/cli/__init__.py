@@ -1,33 +1,85 @@
-"""The command line: one module for each command.
+"""The command line: one module for each command or noun.
 
 A command is a module with ``add(subcommands)``, which adds its parser and sets ``run`` on it:
 a callable that takes the parsed arguments and returns the exit code. Add the module to
 ``COMMANDS`` and it is there.
 
-Exit codes: 0 done or healthy, 1 failed or a fault was found, 2 wrong usage.
+Exit codes: 0 done or healthy, 1 failed, refused or a fault was found, 2 wrong usage, 130
+interrupted.
 """
 
 from __future__ import annotations
 
-import argparse
+import io
+import os
 import sys
 from typing import TYPE_CHECKING, cast
 
-from arvo_plpg.cli import accept_cluster, demo, doctor, migrate, rebase, rollback, sandbox
+from arvo_plpg.cli import (
+    accept_cluster,
+    completion,
+    dead,
+    demo,
+    dispatch,
+    doctor,
+    explain,
+    export,
+    intervene,
+    migrate,
+    purge,
+    queues,
+    rebase,
+    rollback,
+    sandbox,
+    schedule,
+    stats,
+    switch,
+    top,
+    trace,
+    worker,
+)
+from arvo_plpg.cli.options import Parser
+from arvo_plpg.cli.paper import json_line
+from arvo_plpg.cli.plain import plain_lines
 from arvo_plpg.errors import ArvoError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
 
-COMMANDS = (migrate, rollback, doctor, rebase, accept_cluster, demo, sandbox)
+COMMANDS = (
+    migrate,
+    rollback,
+    doctor,
+    queues,
+    stats,
+    top,
+    trace,
+    explain,
+    dispatch,
+    dead,
+    switch,
+    purge,
+    intervene,
+    schedule,
+    worker,
+    export,
+    rebase,
+    accept_cluster,
+    demo,
+    sandbox,
+    completion,
+)
+_INTERRUPTED = 130
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the parser of the whole command line."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="arvo-plpg",
         description="An event broker and workflow memory for Arvo, inside PostgreSQL.",
-        epilog="Exit codes: 0 done or healthy, 1 failed or a fault was found, 2 wrong usage.",
+        epilog="Exit codes: 0 done or healthy, 1 failed, refused or a fault was found, "
+        "2 wrong usage, 130 interrupted.",
     )
     subcommands = made.add_subparsers(title="commands", required=True, metavar="command")
     for command in COMMANDS:
@@ -44,13 +96,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is told as an escape
+            stream.reconfigure(errors="backslashreplace")
     arguments = parser().parse_args(argv)
     run = cast("Callable[[argparse.Namespace], int]", arguments.run)
     try:
-        return run(arguments)
+        code = run(arguments)
+        sys.stdout.flush()
     except ArvoError as error:
-        sys.stderr.write(f"arvo-plpg: {error}\n")
+        _tell(error, as_json=arguments.json)
         return 1
+    except BrokenPipeError:
+        # Whoever read has enough, `head` say; nothing more may be written when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         sys.stderr.write("arvo-plpg: interrupted\n")
-        return 1
+        return _INTERRUPTED
+    return code
+
+
+def _tell(error: ArvoError, *, as_json: bool) -> None:
+    """Tell what went wrong on standard error, in words or as one line of JSON."""
+    if as_json:
+        told = {
+            "error": type(error).__name__,
+            "sqlstate": error.sqlstate,
+            "message": error.message,
+            "detail": error.detail,
+            "hint": error.hint,
+            "field": error.field,
+        }
+        sys.stderr.write(json_line(told))
+        return
+    first, *more = plain_lines(str(error)).split("\n")
+    sys.stderr.write("".join([f"arvo-plpg: {first}\n", *(f"  {line}\n" for line in more)]))

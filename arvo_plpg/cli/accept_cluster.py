@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from arvo_plpg.cli.takeover import add_agreement, broker, refuse
+from arvo_plpg.cli.calls import broker
+from arvo_plpg.cli.options import add_command
+from arvo_plpg.cli.paper import document, say
+from arvo_plpg.cli.takeover import add_agreement, refuse
 
 if TYPE_CHECKING:
     import argparse
@@ -15,14 +17,16 @@ if TYPE_CHECKING:
 
 def add(subcommands: Subcommands) -> None:
     """Add the command."""
-    parser = subcommands.add_parser(
+    parser = add_command(
+        subcommands,
         "accept-cluster",
-        help="go on after pg_upgrade",
+        summary="go on after pg_upgrade",
         description="Say that this cluster has kept the transaction numbers, as pg_upgrade does, "
         "and that work may go on. Refused where it cannot have kept them.",
+        example="arvo-plpg accept-cluster --yes-take-over",
+        run=run,
     )
     add_agreement(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,5 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
         return refuse("nothing has been done")
     with broker(arguments, "arvo-plpg accept-cluster") as calls:
         accepted = calls.accept_cluster()
-    sys.stdout.write("accepted\n" if accepted else "nothing to do\n")
+    if arguments.json:
+        document({"accepted": accepted})
+    else:
+        say("accepted" if accepted else "nothing to do")
     return 0

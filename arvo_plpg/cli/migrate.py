@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from arvo_plpg.cli.options import add_database, add_wait, dsn, migration_number
+from arvo_plpg.cli.options import add_command, add_wait, dsn, migration_number
+from arvo_plpg.cli.paper import document, say
 from arvo_plpg.schema.runner import migrate, plan_migrate
 
 if TYPE_CHECKING:
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 
 def add(subcommands: Subcommands) -> None:
     """Add the command."""
-    parser = subcommands.add_parser(
+    parser = add_command(
+        subcommands,
         "migrate",
-        help="bring a database forward",
+        summary="bring a database forward",
         description="Apply the migrations that the database lacks. Safe to run from any number "
         "of processes at once, and again after it was killed.",
+        example="arvo-plpg migrate --dry-run\n"
+        "arvo-plpg migrate --sql > plan.sql\n"
+        "arvo-plpg migrate",
+        run=run,
     )
-    add_database(parser)
     add_wait(parser)
     parser.add_argument(
         "--without-roles",
@@ -40,7 +45,6 @@ def add(subcommands: Subcommands) -> None:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--dry-run", action="store_true", help="only say what would run")
     output.add_argument("--sql", action="store_true", help="only print the SQL that would run")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,9 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
             sql_root=arguments.sql_root,
         )
         if arguments.sql:
-            sys.stdout.write(plan.script)
+            print_sql(arguments, plan.script)
         else:
-            report("would apply", plan.ids)
+            report(arguments, "would apply", plan.ids)
         return 0
     done = migrate(
         dsn(arguments),
@@ -68,11 +72,24 @@ def run(arguments: argparse.Namespace) -> int:
         wait=arguments.wait,
         sql_root=arguments.sql_root,
     )
-    report("applied", done)
+    report(arguments, "applied", done)
     return 0
 
 
-def report(verb: str, ids: list[str]) -> None:
+def report(arguments: argparse.Namespace, verb: str, ids: list[str]) -> None:
     """Print one line for each migration, or that there was none."""
-    lines = [f"{verb} {name}\n" for name in ids] or ["nothing to do\n"]
-    sys.stdout.write("".join(lines))
+    if arguments.json:
+        document({verb.replace(" ", "_"): ids})
+        return
+    for name in ids:
+        say(f"{verb} {name}")
+    if not ids:
+        say("nothing to do")
+
+
+def print_sql(arguments: argparse.Namespace, script: str) -> None:
+    """Print the script that would run."""
+    if arguments.json:
+        document({"sql": script})
+    else:
+        sys.stdout.write(script)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from arvo_plpg.cli.takeover import add_agreement, broker, refuse
+from arvo_plpg.cli.calls import broker
+from arvo_plpg.cli.options import add_command
+from arvo_plpg.cli.paper import as_plain, document, say
+from arvo_plpg.cli.takeover import add_agreement, refuse
 
 if TYPE_CHECKING:
     import argparse
@@ -16,11 +18,14 @@ if TYPE_CHECKING:
 
 def add(subcommands: Subcommands) -> None:
     """Add the command."""
-    parser = subcommands.add_parser(
+    parser = add_command(
+        subcommands,
         "rebase",
-        help="take over a dump that was restored into another cluster",
+        summary="take over a dump that was restored into another cluster",
         description="Make the transaction numbers of a restored dump meaningful in this cluster, "
         "so that what waits in its queues goes on here. At home there is nothing to do.",
+        example="arvo-plpg rebase --dry-run\narvo-plpg rebase --yes-take-over",
+        run=run,
     )
     add_agreement(parser)
     parser.add_argument(
@@ -28,28 +33,30 @@ def add(subcommands: Subcommands) -> None:
         action="store_true",
         help="only say what would be done; costs as much as doing it",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     with broker(arguments, "arvo-plpg rebase") as calls:
         if arguments.agreed and not arguments.dry_run:
-            report("", calls.rebase())
+            report(arguments, "", calls.rebase())
             return 0
         found = calls.rebase(dry_run=True)
-    report("would be ", found)
+    report(arguments, "would be ", found)
     if arguments.dry_run or found.outcome == "home":
         return 0
     return refuse("nothing has been done yet")
 
 
-def report(word: str, done: Rebased) -> None:
+def report(arguments: argparse.Namespace, word: str, done: Rebased) -> None:
     """Print what was done, or would be."""
+    if arguments.json:
+        document({"dry_run": bool(word), **as_plain(done)})
+        return
     text = {
-        "home": "nothing to do\n",
-        "accepted": f"{word}accepted: the transaction numbers can stay as they are\n",
+        "home": "nothing to do",
+        "accepted": f"{word}accepted: the transaction numbers can stay as they are",
         "rebased": f"{word}rebased: {done.queued} queued, {done.leased} leased, "
-        f"{done.parked} parked, {done.deferred} deferred\n",
+        f"{done.parked} parked, {done.deferred} deferred",
     }
-    sys.stdout.write(text[done.outcome])
+    say(text[done.outcome])

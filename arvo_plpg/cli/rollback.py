@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from arvo_plpg.cli.migrate import report
-from arvo_plpg.cli.options import add_database, add_wait, dsn, migration_number
+from arvo_plpg.cli.migrate import print_sql, report
+from arvo_plpg.cli.options import add_command, add_wait, dsn, migration_number
 from arvo_plpg.schema.runner import plan_rollback, rollback
 
 if TYPE_CHECKING:
@@ -17,12 +16,14 @@ if TYPE_CHECKING:
 
 def add(subcommands: Subcommands) -> None:
     """Add the command."""
-    parser = subcommands.add_parser(
+    parser = add_command(
+        subcommands,
         "rollback",
-        help="take a database back",
+        summary="take a database back",
         description="Undo every migration above a number, newest first.",
+        example="arvo-plpg rollback --to 3 --dry-run\narvo-plpg rollback --to 3",
+        run=run,
     )
-    add_database(parser)
     add_wait(parser)
     parser.add_argument(
         "--to",
@@ -39,7 +40,6 @@ def add(subcommands: Subcommands) -> None:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--dry-run", action="store_true", help="only say what would be undone")
     output.add_argument("--sql", action="store_true", help="only print the SQL that would run")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,9 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
             sql_root=arguments.sql_root,
         )
         if arguments.sql:
-            sys.stdout.write(plan.script)
+            print_sql(arguments, plan.script)
         else:
-            report("would undo", plan.ids)
+            report(arguments, "would undo", plan.ids)
         return 0
     done = rollback(
         dsn(arguments),
@@ -64,5 +64,5 @@ def run(arguments: argparse.Namespace) -> int:
         wait=arguments.wait,
         sql_root=arguments.sql_root,
     )
-    report("undid", done)
+    report(arguments, "undid", done)
     return 0

@@ -11,8 +11,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
+from psycopg.rows import class_row
 
 from arvo_plpg.errors import SchemaMissing
+from arvo_plpg.rows import Vital
+from arvo_plpg.schema.advice import Advice, advise
 from arvo_plpg.schema.blocks import fold
 from arvo_plpg.schema.catalog import Catalog, CatalogFunction
 from arvo_plpg.schema.defaults import same_default
@@ -65,6 +68,8 @@ class Report:
         findings: The differences; healthy when empty.
         warnings: What ``health()`` warns of, such as processes that disagree on a queue; not a
             difference. Asked only when nothing differs: nothing but our own code is run.
+        vitals: All that ``health()`` tells, topic by topic.
+        advice: Settings of the server that are worth changing.
     """
 
     schema: str
@@ -74,6 +79,8 @@ class Report:
     functions: int = 0
     findings: list[Finding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    vitals: list[Vital] = field(default_factory=list)
+    advice: list[Advice] = field(default_factory=list)
 
     @property
     def healthy(self) -> bool:
@@ -116,7 +123,8 @@ def doctor(dsn: str, *, schema: str = ORIGIN, sql_root: Path | None = None) -> R
         examination = _Examination(conn, ledger, migrations)
         report = examination.report()
         if report.healthy and examination.tells_health:
-            report = replace(report, warnings=_warnings(conn, ledger.names))
+            vitals = _vitals(conn, ledger.names)
+            report = replace(report, warnings=_warnings(vitals), vitals=vitals, advice=advise(conn))
         return report
 
 
@@ -265,14 +273,22 @@ class _Examination:
             yield Finding(name, "ledger", f"only in {where}; run migrate")
 
 
-def _warnings(conn: psycopg.Connection[Any], names: Names) -> list[str]:
-    """Return what the installation's ``health()`` warns of."""
-    told = conn.execute(
-        sql.SQL("SELECT topic, detail, remedy FROM {}.health() WHERE level = 'warning'").format(
-            sql.Identifier(names.contract(1))
-        )
-    ).fetchall()
-    return [" ".join(filter(None, (f"{topic}:", *rest))) for topic, *rest in told]
+def _vitals(conn: psycopg.Connection[Any], names: Names) -> list[Vital]:
+    """Return what the installation's ``health()`` tells."""
+    query = sql.SQL("SELECT topic, level, value, detail, remedy FROM {}.health()").format(
+        sql.Identifier(names.contract(1))
+    )
+    with conn.cursor(row_factory=class_row(Vital)) as cursor:
+        return cursor.execute(query).fetchall()
+
+
+def _warnings(vitals: list[Vital]) -> list[str]:
+    """Return those of them that warn, each as one text."""
+    return [
+        " ".join(filter(None, (f"{vital.topic}:", vital.detail, vital.remedy)))
+        for vital in vitals
+        if vital.level == "warning"
+    ]
 
 
 def _doors(texts: list[str]) -> set[tuple[str, str]]:

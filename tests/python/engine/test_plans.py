@@ -224,6 +224,7 @@ class Rooms:
             "lineage": lambda: ("SELECT * FROM arvo_v1.lineage('s77')", []),
             "trace": lambda: ("SELECT * FROM arvo_v1.trace('s77')", []),
             "trace of an event": lambda: ("SELECT * FROM arvo_v1.trace(NULL, 'e77')", []),
+            "history": lambda: ("SELECT * FROM arvo_v1.history(p_limit => 10)", []),
             "dead_letters": lambda: (
                 "SELECT * FROM arvo_v1.dead_letters('plain', p_limit => 10)",
                 [],

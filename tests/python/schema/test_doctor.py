@@ -96,6 +96,8 @@ def test_what_the_report_says_of_a_healthy_database(dsn, schema, healthy):
         "functions": 2,
         "findings": [],
         "warnings": [],
+        "vitals": [],
+        "advice": [],
     }
 
 
