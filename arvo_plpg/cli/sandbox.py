@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import signal
@@ -12,33 +11,31 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from arvo_plpg import embedded
-from arvo_plpg.cli.options import schema_name
+from arvo_plpg.cli.options import add_command, schema_name
+from arvo_plpg.cli.paper import document, say
 from arvo_plpg.schema import migrate
 from arvo_plpg.schema.names import ORIGIN
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
     from arvo_plpg.cli.options import Subcommands
 
-_EXAMPLE = """\
-examples:
-  arvo-plpg sandbox -- python shop.py          runs it with DATABASE_URL set, and ends with it
-  arvo-plpg sandbox --data ./pg                prints DATABASE_URL, and keeps the data for next time
-"""
-
 
 def add(subcommands: Subcommands) -> None:
     """Add the command."""
-    parser = subcommands.add_parser(
+    parser = add_command(
+        subcommands,
         "sandbox",
-        help="start an embedded PostgreSQL, migrated, and run a command on it",
+        summary="start an embedded PostgreSQL, migrated, and run a command on it",
         description="Start an embedded PostgreSQL, migrate it, and run a command with DATABASE_URL "
         "set to it, or, without a command, print DATABASE_URL and wait for an interrupt. The "
         "server ends with this command (extra: embedded).",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example="arvo-plpg sandbox -- python shop.py\narvo-plpg sandbox --data ./pg",
+        run=run,
+        database=False,
     )
     parser.add_argument(
         "--data", metavar="DIR", help="keep the data in this directory (default: throw it away)"
@@ -51,7 +48,6 @@ def add(subcommands: Subcommands) -> None:
         help=f"name of the installation (default: {ORIGIN})",
     )
     parser.add_argument("command", nargs="*", metavar="COMMAND", help="what to run, after --")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,7 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         migrate(server.uri, schema=arguments.schema)
         if arguments.command:
             return _with(server.uri, arguments.command)
-        sys.stdout.write(f"export DATABASE_URL={shlex.quote(server.uri)}\n")
+        if arguments.json:
+            document({"database_url": server.uri})
+        else:
+            say(f"export DATABASE_URL={shlex.quote(server.uri)}")
         sys.stdout.flush()
         sys.stderr.write("The server runs until this is interrupted.\n")
         try:
