@@ -77,7 +77,7 @@ class Shell:
     def _pattern(self, expected):
         pattern = re.escape(expected).replace("…\n", ".*").replace("…", ".*")
         named = re.sub(r"\\\$([A-Z]+)", r"(?P<\1>\\S+)", pattern)
-        return named if named else ".*"
+        return named or ".*"
 
     def close(self):
         for process in self.jobs.values():
