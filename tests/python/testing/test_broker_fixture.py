@@ -1,6 +1,7 @@
 """The aids for users' tests, used as users would."""
 
 import asyncio
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -300,6 +301,32 @@ async def test_a_cycle_in_time_is_told(broker, monkeypatch):
     await broker.dispatch(ask())
     with pytest.raises(NotIdleError, match="after 3 jumps"):
         await broker.run_until_idle(jumping=True)
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"rate_limit": 1, "rate_period_seconds": 86_400},
+        {"key_rate_limit": 1, "key_rate_period_seconds": 86_400, "key_from": "source"},
+    ],
+    ids=["of the queue", "of a key"],
+)
+async def test_time_jumps_to_when_a_rate_limit_has_room(broker, limit):
+    broker.freeze(START)
+    started = []
+
+    @GREET_1.handler
+    def greet(call):
+        started.append(broker.now)
+        return Said(text=call.payload.name)
+
+    await broker.register(greeter(greet), HandlerOptions(queue=QueueOptions(**limit)))
+    await broker.dispatch_many([ask(), ask(), ask()])
+    await broker.run_until_idle(jumping=True, timeout=30)
+    assert len(started) == 3
+    gaps = [after - before for before, after in itertools.pairwise(started)]
+    # A rate counts in twentieths of its period.
+    assert all(timedelta(days=0.95) <= gap <= timedelta(days=1.1) for gap in gaps)
 
 
 async def test_schedules_fire_when_time_jumps_to_them(broker):
