@@ -303,6 +303,36 @@ async def test_a_cycle_in_time_is_told(broker, monkeypatch):
         await broker.run_until_idle(jumping=True)
 
 
+async def test_answers_come_as_the_models_that_services_emit(broker):
+    seen = []
+
+    @FLOW_1.resumable
+    async def asks_twice(context):
+        if context.payload is not None:
+            assert context.answer(Said) is None
+            return ResumableResult(services=[Greet(name="Ada"), Greet(name="Grace")])
+        seen.append((context.answer(Said), context.answers(Said)))
+        with pytest.raises(TypeError, match="no service emits the model Greet"):
+            context.answers(Greet)
+        if context.awaiting:
+            return None
+        return ResumableResult(output=Said(text=" ".join(s.text for s in context.answers(Said))))
+
+    await broker.register(greeter())
+    await broker.register(
+        create_arvo_resumable(
+            contract=FLOW, services={"greet": GREET.version(GREET_1)}, handler=[asks_twice]
+        )
+    )
+    await broker.on_workflow_complete(source=CLIENT)
+    await broker.dispatch(start())
+    await broker.run_until_idle()
+    (done,) = broker.completed
+    assert done.data["text"] == "Hello, Ada Hello, Grace"
+    assert [len(answers) for _, answers in seen] == [1, 2]
+    assert all(isinstance(answer, Said) for answer, _ in seen)
+
+
 @pytest.mark.parametrize(
     "limit",
     [
