@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg
 
 from arvo_plpg._async.broker import Broker
+from arvo_plpg._async.memory import Memory
 from arvo_plpg.errors import (
     ArvoError,
     BrokerNotStarted,
@@ -370,6 +371,10 @@ class PostgresEventBroker:
                 worker=self._worker.name,
                 **route.options.registration(),
             )
+            age = route.options.state_retention()
+            if age is not None:
+                memory = Memory(connection, schema=self._schema)
+                await memory.retain_states(route.queue, age)
         if queue.change != "unchanged":
             self._worker.logger.info("queue %a: %s", queue.queue, queue.change)
         self._worker.add(route, queue)

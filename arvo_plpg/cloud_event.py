@@ -14,7 +14,9 @@ What an ArvoEvent has and CloudEvents 1.0 has not is written so that strict rece
   would announce structured mode: it is written as ``application/json`` with the same parameters,
   and read back where they say ``profile=arvo``;
   Other SDKs write Arvo's media type there as it is, which is read as binary mode too;
-* a time without seconds, or with an offset without colon, is completed to RFC 3339.
+* a time without seconds, or with an offset without colon, is completed to RFC 3339;
+* characters that CloudEvents does not want in attributes (controls, noncharacters) are kept:
+  percent-encoded in headers, escaped in JSON. As they stand, controls are refused in headers.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ _OF_DATA = re.compile(r"\s*application/cloudevents\+json\s*;.*\bprofile=arvo\b",
 _ANY_ENVELOPE = re.compile(r"\s*application/cloudevents\b", re.IGNORECASE)
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^#]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7E]*")
+_CONTROL = re.compile(r"[\x00-\x08\x0A-\x1F\x7F]")
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _TIME = re.compile(
     r"(.{10}T[0-9]{2}:[0-9]{2})(:[0-9]{2}(?:\.[0-9]+)?)?(Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)"
@@ -188,6 +191,10 @@ def _lower(headers: Headers) -> dict[str, str]:
         if name in named and (name == "content-type" or name.startswith("ce-")):
             raise InvalidEventError(f"header {short(name)} is there twice")
         named[name] = _decoded(value)
+        if (name == "content-type" or name.startswith("ce-")) and _CONTROL.search(named[name]):
+            raise InvalidEventError(
+                f"header {short(name)} must not hold control characters; they are percent-encoded"
+            )
     return named
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pydantic import TypeAdapter
 
+    from arvo_plpg.handlers.chart import ArvoStateChart
     from arvo_plpg.handlers.event_handler import HandlerContext, Reply
     from arvo_plpg.handlers.resumable import ResumableContext, ResumableResult
 
@@ -118,6 +119,10 @@ class WorkflowVersion(VersionOf[_In, _Out]):
     ) -> VersionHandler[ResumableContext[_In], ResumableResult[_Out] | None]:
         """Decorate the function of this version of a resumable."""
         return VersionHandler(self, function)
+
+    def chart(self, chart: type[ArvoStateChart[_Out]]) -> type[ArvoStateChart[_Out]]:
+        """Decorate the statechart of this version: its output must be the completion's model."""
+        return chart
 
 
 def contract_version(

@@ -8,24 +8,33 @@ looking at workflows.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import Field
 
 from arvo_plpg._async.memory import Memory
-from arvo_plpg.errors import ArvoError, InvalidOption, UnsupportedVersion
+from arvo_plpg.errors import ArvoError, InvalidOption, SchemaMissing, UnsupportedVersion
 from arvo_plpg.machine_memory import MemoryMetadata, StateRecord
 from arvo_plpg.options import Options
-from arvo_plpg.runtime.connect import Pool, is_lost, lend, open_pool, shake_hands
+from arvo_plpg.runtime.connect import (
+    Pool,
+    is_lost,
+    lend,
+    open_pool,
+    shake_hands,
+    unreachable,
+)
 from arvo_plpg.runtime.memory_span import memory_span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractContextManager
 
     from opentelemetry.trace import Span
@@ -35,7 +44,19 @@ if TYPE_CHECKING:
 Milliseconds = Annotated[int, Field(ge=1)]
 _READ_ATTEMPTS = 3
 _FRESH_SECONDS = 1.0
-MigrateMode = Literal["noop", "if_tables_dont_exist", "create_if_not_exists"]
+_FORCED = ("dangerously_force_migration", "dangerousely_force_migration")
+_TABLES = {
+    "state": "arvopg_mm_state",
+    "lock": "arvopg_mm_lock",
+    "hierarchy": "arvopg_mm_hierarchy",
+}
+MigrateMode = Literal[
+    "noop",
+    "if_tables_dont_exist",
+    "create_if_not_exists",
+    "dangerously_force_migration",
+    "dangerousely_force_migration",
+]
 
 
 class LockConfig(Options):
@@ -62,7 +83,9 @@ class MemoryConfig(Options):
         max: most connections of the pool.
         idle_timeout_millis: how long an unused connection is kept.
         connection_timeout_millis: how long to wait for a connection.
-        statement_timeout_millis: how long a statement may run.
+        statement_timeout_millis: how long a statement may run; the server ends it then.
+        query_timeout_millis: how long to wait for an answer; then the call is given up here,
+            whatever the server does.
         lock_config: how locks are taken.
         enable_cleanup: whether a finished workflow's state is removed.
         enable_otel: whether each operation is an OpenTelemetry span.
@@ -79,6 +102,7 @@ class MemoryConfig(Options):
     idle_timeout_millis: Milliseconds = 30_000
     connection_timeout_millis: Milliseconds = 5_000
     statement_timeout_millis: Milliseconds = 30_000
+    query_timeout_millis: Milliseconds = 30_000
     lock_config: LockConfig = LockConfig()
     enable_cleanup: bool = False
     enable_otel: bool = False
@@ -96,9 +120,17 @@ class MemoryConfig(Options):
             dbname=self.database,
         )
 
+    def connect_seconds(self) -> int:
+        """How long to wait for the server, in the whole seconds that libpq counts."""
+        return math.ceil(self.connection_timeout_millis / 1000)
+
 
 async def connect_postgres_machine_memory(
-    *, config: MemoryConfig, version: int = 1, migrate: MigrateMode = "noop"
+    *,
+    config: MemoryConfig,
+    version: int = 1,
+    migrate: MigrateMode = "noop",
+    tables: Mapping[str, str] | None = None,
 ) -> PostgresMachineMemory:
     """Connect to the memory and check that it is there.
 
@@ -106,7 +138,11 @@ async def connect_postgres_machine_memory(
         config: where it lives.
         version: version of the contract; 1 is the only one.
         migrate: ``noop`` expects it to be installed; ``create_if_not_exists`` (or
-            ``if_tables_dont_exist``, the seed's other name) brings the database forward first.
+            ``if_tables_dont_exist``, the seed's other name) brings the database forward first;
+            ``dangerously_force_migration`` (the seed also writes ``dangerousely_…``) destroys
+            what is installed under this name, states, queues and history, and installs it anew.
+        tables: the seed's names for tables. Here an installation is named as a whole, by
+            ``schema_name``: anything but the seed's defaults is refused.
 
     Raises:
         UnsupportedVersion: another version than 1.
@@ -124,11 +160,10 @@ async def connect_postgres_machine_memory(
             hint=f"Use one of {', '.join(get_args(MigrateMode))}.",
             field="migrate",
         )
+    _check_tables(tables or {})
     if migrate != "noop":
-        from arvo_plpg.schema import migrate as migrate_schema  # noqa: PLC0415 - costly, and rare
-
-        await asyncio.to_thread(migrate_schema, config.dsn(), schema=config.schema_name)
-    await shake_hands(config.dsn(), config.schema_name)
+        await asyncio.to_thread(_migrate, config, forced=migrate in _FORCED)
+    await shake_hands(config.dsn(), config.schema_name, config.connect_seconds())
     pool = await open_pool(
         config.dsn(),
         config.schema_name,
@@ -138,6 +173,28 @@ async def connect_postgres_machine_memory(
         options={"options": _server_options(config)},
     )
     return PostgresMachineMemory(pool, config)
+
+
+def _check_tables(tables: Mapping[str, str]) -> None:
+    for table, name in tables.items():
+        if _TABLES.get(table) != name:
+            raise InvalidOption(
+                "option is not valid",
+                detail=f"tables: {table!a:.80} is {name!a:.80}",
+                hint="Tables have no names of their own here. To have several memories in one "
+                "database, name the installations: MemoryConfig(schema_name=…). To take over "
+                "tables of the TypeScript package: arvo-plpg import-v1.",
+                field="tables",
+            )
+
+
+def _migrate(config: MemoryConfig, *, forced: bool) -> None:
+    from arvo_plpg.schema import migrate, rollback  # noqa: PLC0415 - costly, and rare
+
+    if forced:
+        with suppress(SchemaMissing):  # then there is nothing to destroy
+            rollback(config.dsn(), to=0, schema=config.schema_name, yes_lose_data=True)
+    migrate(config.dsn(), schema=config.schema_name)
 
 
 def _server_options(config: MemoryConfig) -> str:
@@ -209,7 +266,7 @@ class PostgresMachineMemory:
         while True:
             attempt += 1
             try:
-                async with lend(self._pool) as connection:
+                async with self._lend() as connection:
                     return await self._memory(connection).read_state(subject)
             except (psycopg.Error, OSError) as error:
                 if attempt == _READ_ATTEMPTS or not is_lost(error):
@@ -235,7 +292,7 @@ class PostgresMachineMemory:
             held = self._tokens.get({}).get(subject)
             if held is not None:
                 held.take_state()
-            async with lend(self._pool) as connection:
+            async with self._lend() as connection:
                 version = await self._memory(connection).write_state(
                     subject,
                     data,
@@ -259,7 +316,7 @@ class PostgresMachineMemory:
         with self._span("lock", subject) as span:
             for attempt in range(1, config.max_retries + 2):
                 span.set_attribute("attempts", attempt)
-                async with lend(self._pool) as connection:
+                async with self._lend() as connection:
                     locked = await self._memory(connection).lock_state(subject, ttl, durable=False)
                 span.set_attribute("acquired", locked is not None)
                 if locked is not None:
@@ -278,7 +335,7 @@ class PostgresMachineMemory:
         with self._span("unlock", subject) as span:
             if held is not None:
                 try:
-                    async with lend(self._pool) as connection:
+                    async with self._lend() as connection:
                         await self._memory(connection).release_lock(
                             subject, held.token, durable=False
                         )
@@ -294,13 +351,13 @@ class PostgresMachineMemory:
                 held = self._tokens.get({}).get(subject)
                 if held is not None:
                     held.take_state()
-                async with lend(self._pool) as connection:
+                async with self._lend() as connection:
                     await self._memory(connection).cleanup_state(subject)
 
     async def get_subjects_by_root(self, root: str) -> list[str]:
         """Subjects of all descendants of a root workflow."""
         with self._span("getSubjectsByRoot", root) as span:
-            async with lend(self._pool) as connection:
+            async with self._lend() as connection:
                 subjects = await self._memory(connection).subjects_by_root(root)
             span.set_attribute("count", len(subjects))
             return subjects
@@ -308,14 +365,14 @@ class PostgresMachineMemory:
     async def get_root_subject(self, subject: str) -> str | None:
         """Subject of the root of a workflow's tree; None when the workflow is unknown."""
         with self._span("getRootSubject", subject) as span:
-            async with lend(self._pool) as connection:
+            async with self._lend() as connection:
                 root = await self._memory(connection).root_subject(subject)
             span.set_attributes({"found": root is not None, "isRoot": root == subject})
             return root
 
     async def lineage(self, subject: str) -> list[Kin]:
         """The tree of workflows that a subject belongs to."""
-        async with lend(self._pool) as connection:
+        async with self._lend() as connection:
             return await self._memory(connection).lineage(subject)
 
     async def validate_table_structure(self) -> None:
@@ -324,11 +381,23 @@ class PostgresMachineMemory:
         Raises:
             SchemaError: it does not; the message says what to do.
         """
-        await shake_hands(self._config.dsn(), self._config.schema_name)
+        config = self._config
+        await shake_hands(config.dsn(), config.schema_name, config.connect_seconds())
 
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
+
+    @asynccontextmanager
+    async def _lend(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """Lend a connection for one call, which is given up after ``query_timeout_millis``."""
+        most = self._config.query_timeout_millis
+        async with lend(self._pool) as connection:
+            try:
+                async with asyncio.timeout(most / 1000):
+                    yield connection
+            except TimeoutError:
+                raise unreachable(TimeoutError(f"no answer within {most} ms")) from None
 
     def _span(self, operation: str, subject: str) -> AbstractContextManager[Span]:
         return memory_span(operation, subject, enabled=self._config.enable_otel)

@@ -221,6 +221,10 @@ class HandlerOptions(Options):
         worker: of the workers.
         enable_cleanup: whether the state of a finished workflow is removed, once its last step is
             settled. An event that is dispatched again would then start the workflow again.
+        state_retention_seconds: how long the state of a finished workflow of this handler is kept
+            after its last write, a minute at least; then ``maintain`` removes it, unless something
+            is still to be delivered to the workflow. None leaves the rule in the database as it is
+            (see ``retain_states``); without any, states are kept for ever.
         reset: names of options that go back to their defaults. An option that is only left out
             stays in the database as it was.
     """
@@ -228,6 +232,7 @@ class HandlerOptions(Options):
     queue: QueueOptions = QueueOptions()
     worker: WorkerOptions = WorkerOptions()
     enable_cleanup: bool = False
+    state_retention_seconds: Annotated[float, Field(ge=60, le=315_360_000)] | None = None
     reset: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -237,6 +242,10 @@ class HandlerOptions(Options):
             if name not in known:
                 raise ValueError(f"reset: {name!a:.80} is none of {', '.join(sorted(known))}")
         return self
+
+    def state_retention(self) -> timedelta | None:
+        """Give how long states are kept as an argument of ``retain_states``."""
+        return _interval(self.state_retention_seconds)
 
     def registration(self) -> dict[str, Any]:
         """Give them as arguments of ``register_queue``."""

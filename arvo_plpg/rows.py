@@ -406,6 +406,28 @@ class Maintained:
 
 
 @dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of one row of a foreign memory; ``code`` and ``detail`` say why."""
+
+    ordinal: int
+    subject: str | None
+    outcome: Literal["taken", "updated", "placed", "present", "refused"]
+    version: int | None
+    code: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StateRetention:
+    """How long states of finished workflows are kept; ``source`` is None for all handlers."""
+
+    source: str | None
+    age: timedelta
+    changed_at: datetime
+    changed_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Switched:
     """Whether a queue is claimed from, after a call that decides it."""
 

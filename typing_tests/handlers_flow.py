@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import assert_type
 
 from pydantic import BaseModel, TypeAdapter
+from statemachine import State
 from typing_extensions import TypedDict
 
 from arvo_plpg import (
     ArvoEvent,
     ArvoEventFactory,
     ArvoOrchestratorEventFactory,
+    ArvoStateChart,
     Completion,
     Emission,
     HandlerContext,
@@ -22,6 +24,7 @@ from arvo_plpg import (
     create_arvo_contract,
     create_arvo_event_factory,
     create_arvo_event_handler,
+    create_arvo_machine,
     create_arvo_orchestrator_contract,
     create_arvo_resumable,
     create_simple_arvo_contract,
@@ -152,7 +155,40 @@ def old_step(context: ResumableContext) -> ResumableResult:
     )
 
 
+@W1.resumable
+async def with_answers(context: ResumableContext[Greet]) -> ResumableResult[Said] | None:
+    assert_type(context.answer(Said), Said | None)
+    assert_type(context.answers(Said), list[Said])
+    return ResumableResult(output=Said(text=" ".join(s.text for s in context.answers(Said))))
+
+
+@W1.chart
+class Chart(ArvoStateChart[Said]):
+    asked = State(initial=True)
+    done = State(final=True)
+
+    asked.to(done, event="evt.hello.said", on="keep")
+
+    def on_enter_asked(self) -> None:
+        self.emit(Greet(name="Ada"))
+
+    def keep(self, arvo_event: ArvoEvent) -> None:
+        self.context["text"] = arvo_event.data["text"]
+
+    def output(self) -> Said:
+        return Said(text=self.context["text"])
+
+
+class OldChart(ArvoStateChart):
+    done = State(initial=True, final=True)
+
+    def output(self) -> dict[str, str]:
+        return {"text": "done"}
+
+
 services = {"greet": GREET.version(V1)}
+create_arvo_machine(chart=Chart, contract=WORKFLOW.version(W1), services=services)
+create_arvo_machine(chart=OldChart, contract=WORKFLOW.version("1.0.0"), services=services)
 create_arvo_resumable(contract=WORKFLOW, services=services, handler=[step])
 create_arvo_resumable(contract=WORKFLOW, services=services, handler={"1.0.0": old_step})
 assert_type(WORKFLOW.version(W1), VersionedOrchestratorContract[Greet, Said])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pydantic import BaseModel
+from statemachine import State
 
 from arvo_plpg import (
+    ArvoStateChart,
     Completion,
     Emission,
     HandlerContext,
@@ -119,6 +121,28 @@ async def a_completion_of_another(context: ResumableContext[Greet]) -> Resumable
 @W1.resumable
 async def a_service_of_text(context: ResumableContext[Greet]) -> ResumableResult[Said]:
     return ResumableResult(services=["com.hello.greet"])  # E: list-item
+
+
+@W1.resumable
+async def an_answer_of_another_model(context: ResumableContext[Greet]) -> ResumableResult[Said]:
+    return ResumableResult(output=context.answers(Refused)[0])  # E: arg-type
+
+
+@W1.resumable
+async def an_answer_that_may_be_missing(context: ResumableContext[Greet]) -> ResumableResult[Said]:
+    return ResumableResult(output=Said(text=context.answer(Said).text))  # E: union-attr
+
+
+@W1.chart  # E: arg-type
+class AnotherOutput(ArvoStateChart[Refused]):
+    done = State(initial=True, final=True)
+
+
+class ADict(ArvoStateChart[Said]):
+    done = State(initial=True, final=True)
+
+    def output(self) -> dict[str, str]:  # E: override
+        return {"text": "no"}
 
 
 factory = create_arvo_event_factory(GREET.version(V1))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from arvo_plpg._sync.session import Session
 from arvo_plpg.jsonb import as_jsonb
-from arvo_plpg.rows import Kin, Lock, LockedState, State
+from arvo_plpg.rows import Imported, Kin, Lock, LockedState, State, StateRetention
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
     from psycopg import Connection
@@ -119,3 +119,42 @@ class Memory:
     def lineage(self, subject: str) -> list[Kin]:
         """The tree of workflows that a subject belongs to, from the root down."""
         return self._session.rows(Kin, "lineage", subject=subject)
+
+    def import_states(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        locked: str | None = None,
+        *,
+        dry_run: bool | None = None,
+    ) -> list[Imported]:
+        """Take over states that another memory has kept; see :mod:`arvo_plpg.import_v1`.
+
+        Args:
+            rows: what it has kept, as ``docs/import.md`` describes.
+            locked: what a lock means that is held there: ``refuse``, ``carry`` or ``ignore``.
+            dry_run: whether to say only what would become of them.
+        """
+        return self._session.rows(
+            Imported,
+            "import_states",
+            rows=as_jsonb([dict(row) for row in rows]),
+            locked=locked,
+            dry_run=dry_run,
+        )
+
+    def retain_states(
+        self, source: str | None = None, age: timedelta | None = None
+    ) -> list[StateRetention]:
+        """Say how long states of finished workflows are kept, of one handler or of all others.
+
+        Without ``age`` the rule is removed: without any, states are kept for ever. ``maintain``
+        removes what is older. Answers all rules.
+
+        Raises:
+            InvalidArgument: ``age`` is less than a minute or more than 3650 days.
+        """
+        return self._session.rows(StateRetention, "retain_states", source=source, age=age)
+
+    def state_retentions(self) -> list[StateRetention]:
+        """Rules that say how long states of finished workflows are kept."""
+        return self._session.rows(StateRetention, "state_retentions")

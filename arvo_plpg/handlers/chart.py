@@ -4,7 +4,7 @@ Transitions are triggered by event types. Their names have dots, so name them wi
 name actions with ``on=``; python-statemachine's convention ``on_<event>`` cannot spell them.
 A transition for ``evt.a.b`` is also taken for ``evt.a.b.c`` (the SCXML rule)::
 
-    class Payment(ArvoStateChart):
+    class Payment(ArvoStateChart[Receipt]):
         charge = State(initial=True)
         paid = State(final=True)
 
@@ -16,22 +16,25 @@ A transition for ``evt.a.b`` is also taken for ``evt.a.b.c`` (the SCXML rule)::
         def keep_receipt(self, arvo_event: ArvoEvent) -> None:
             self.context["receipt"] = arvo_event.data["receipt"]
 
-        def output(self) -> dict[str, Any]:
-            return {"receipt": self.context["receipt"]}
+        def output(self) -> Receipt:
+            return Receipt(number=self.context["receipt"])
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from pydantic import BaseModel
 from statemachine import StateChart
+from typing_extensions import TypeVar
 
 from arvo_plpg.handlers.emission import Emission
+from arvo_plpg.payload import EventData
 
 if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent
-    from arvo_plpg.payload import EventData
+
+_Output_co = TypeVar("_Output_co", covariant=True, default=EventData)
 
 
 class ChartModel:
@@ -49,8 +52,8 @@ class ChartModel:
         self.emissions: list[Emission[Any]] = []
 
 
-class ArvoStateChart(StateChart[ChartModel]):
-    """Base of the charts of orchestrators.
+class ArvoStateChart(StateChart[ChartModel], Generic[_Output_co]):
+    """Base of the charts of orchestrators; ``ArvoStateChart[Model]`` if its output is a model.
 
     Callbacks may be ``async`` or plain; charts with only plain ones run in a thread. Errors of
     callbacks end the workflow. Invocations and delays are refused: nothing may go on between two
@@ -76,6 +79,6 @@ class ArvoStateChart(StateChart[ChartModel]):
             Emission(data=emission) if isinstance(emission, BaseModel) else emission
         )
 
-    def output(self) -> EventData | None:
+    def output(self) -> _Output_co | None:
         """Give the data of the completion event; asked when a top-level final state is reached."""
         return None

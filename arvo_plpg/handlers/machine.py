@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from statemachine.engines.async_ import AsyncEngine
+from typing_extensions import TypeVar
 
 from arvo_plpg.frozen import freeze, thaw
 from arvo_plpg.handlers.chart import ArvoStateChart, ChartModel
@@ -20,6 +21,7 @@ from arvo_plpg.handlers.chart_snapshot import (
     state_value,
 )
 from arvo_plpg.handlers.service_contracts import ServiceContracts
+from arvo_plpg.payload import EventData
 from arvo_plpg.violation import ConfigViolation
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from arvo_plpg.contract import VersionedContract, VersionedOrchestratorContract
     from arvo_plpg.event import ArvoEvent
     from arvo_plpg.handlers.emission import Emission
+
+
+_Output = TypeVar("_Output", bound=EventData)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +157,8 @@ async def _settled(result: object) -> None:
 
 def create_arvo_machine(
     *,
-    chart: type[ArvoStateChart],
-    contract: VersionedOrchestratorContract[Any, Any],
+    chart: type[ArvoStateChart[_Output]],
+    contract: VersionedOrchestratorContract[Any, _Output],
     services: Mapping[str, VersionedContract[Any, Any]],
 ) -> ArvoMachine:
     """Make one version of an orchestrator.

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _Init_co = TypeVar("_Init_co", covariant=True, default=Any)
 _Output_co = TypeVar("_Output_co", covariant=True, default=EventData)
+_Answer = TypeVar("_Answer", bound=BaseModel)
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots, as in Emission
@@ -77,6 +78,45 @@ class ResumableContext(Generic[_Init_co]):
         if self.input is None:
             return None
         return cast("_Init_co", self.contract.accepts.schema.parse(self.input.data))
+
+    def answers(self, model: type[_Answer]) -> list[_Answer]:
+        """The data of the collected events that a service emits as this model, as such models.
+
+        Those of one type in the order in which the events were emitted that they answer. Errors of
+        services are no such answers: see :attr:`collected_events`.
+
+        Raises:
+            TypeError: no service emits the model.
+        """
+        types = self._types_of(model)
+        return [
+            model.model_validate(thaw(event.data))
+            for type_, events in self.collected_events.items()
+            if type_ in types
+            for event in events
+        ]
+
+    def answer(self, model: type[_Answer]) -> _Answer | None:
+        """The data of the answer that this step consumes, if a service emits it as this model.
+
+        Raises:
+            TypeError: no service emits the model.
+        """
+        types = self._types_of(model)
+        if self.service is None or self.service.type not in types:
+            return None
+        return model.model_validate(thaw(self.service.data))
+
+    def _types_of(self, model: type[BaseModel]) -> set[str]:
+        types = {
+            type_
+            for service in self.services.values()
+            for type_, schema in service.emits.items()
+            if schema.source is model
+        }
+        if not types:
+            raise TypeError(f"no service emits the model {model.__name__}")
+        return types
 
 
 @dataclass(frozen=True, kw_only=True)

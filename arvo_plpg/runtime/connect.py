@@ -75,8 +75,13 @@ def is_lost(error: BaseException) -> bool:
     return not (getattr(error, "sqlstate", None) or "").startswith(("54", "55"))
 
 
-async def shake_hands(dsn: str, schema: str) -> None:
+async def shake_hands(dsn: str, schema: str, connect_seconds: int = 10) -> None:
     """Check that the database answers, and that it and this package fit.
+
+    Args:
+        dsn: the database.
+        schema: name of the installation.
+        connect_seconds: how long to wait for the server.
 
     Raises:
         DatabaseUnreachable: no answer.
@@ -87,7 +92,7 @@ async def shake_hands(dsn: str, schema: str) -> None:
         InvalidOption: the connection string cannot be read.
     """
     row = None
-    parameters = connection_parameters(dsn, schema)
+    parameters = connection_parameters(dsn, schema, connect_seconds)
     try:
         async with await psycopg.AsyncConnection.connect(dsn, **parameters) as connection:
             try:

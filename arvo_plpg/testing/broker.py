@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from arvo_plpg.handler import AnyHandler, BatchHandler, Handler, StatefulHandler
     from arvo_plpg.options import StartAfter
-    from arvo_plpg.rows import DeadLetter, Dispatched, Queue, QueueStats
+    from arvo_plpg.rows import DeadLetter, Dispatched, Queue, QueueStats, Step
     from arvo_plpg.runtime.route import Listened, Listener
 
 _NOBODY: Final = ["arvo.nobody.*"]  # asks what is due, and takes nothing
@@ -160,7 +161,7 @@ class TestBroker:
         """Work off everything that is due, and what follows from it.
 
         What is due later (deferred events, retries after a delay) stays, unless ``jumping``: then
-        time jumps to it, again and again until nothing is left.
+        time jumps to it, and to when a rate limit has room again, until nothing is left.
 
         Args:
             timeout: seconds of real time that it may take.
@@ -171,7 +172,7 @@ class TestBroker:
         """
         deadline = time.monotonic() + timeout
         for _ in range(_MOST_JUMPS):
-            wait = await self._run(deadline, timeout)
+            wait = await self._run(deadline, timeout, jumping=jumping)
             if not jumping or wait is None:
                 return
             self.advance(wait)
@@ -179,7 +180,7 @@ class TestBroker:
             f"after {_MOST_JUMPS} jumps something is still due later; is it a cycle?"
         )
 
-    async def _run(self, deadline: float, patience: float) -> timedelta | None:
+    async def _run(self, deadline: float, patience: float, *, jumping: bool) -> timedelta | None:
         place = make_conninfo(self.dsn, options=self._options())
         broker = PostgresEventBroker(place, schema=self.schema, pool_size=2)
         await broker.start()
@@ -192,8 +193,11 @@ class TestBroker:
                     if not busy:
                         # What ended during the look may be due again: now nothing runs any more.
                         busy, wait = await self._look(contract)
+                    room = await self._until_room(contract, busy=busy) if jumping else None
                     if not busy:
-                        return wait
+                        return min((one for one in (wait, room) if one is not None), default=None)
+                    if room is not None:
+                        return room
                     if time.monotonic() > deadline:
                         raise NotIdleError(await self._reasons(contract, patience))
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -207,6 +211,27 @@ class TestBroker:
             return True, None
         stats = await contract.queue_stats()
         return any(self._is_busy(queue) for queue in stats), idle.wait
+
+    async def _until_room(self, contract: Broker, *, busy: bool) -> timedelta | None:
+        """Tell how long until a rate limit lets the next start; None if something else may run."""
+        stats = await contract.queue_stats()
+        if any(queue.active_count for queue in stats):
+            return None
+        held = {queue.name for queue in stats if queue.queued_count or queue.waiting_count}
+        held &= self._queues
+        moments: list[datetime] = []
+        explained: Counter[str] = Counter()
+        for step in await self._open_steps(contract) if held else ():
+            queue = step.queue or ""
+            if queue not in held or step.outcome == "deferred" or explained[queue] >= _SHOWN:
+                continue
+            explained[queue] += 1
+            reasons = await contract.explain_delivery(step.delivery or 0)
+            until = [one.until for one in reasons if one.reason == "rate" and one.until]
+            if busy and not until:
+                return None
+            moments += until
+        return max(min(moments) - self.now, timedelta(0)) if moments else None
 
     def _is_busy(self, queue: QueueStats) -> bool:
         if queue.active_count:
@@ -224,12 +249,7 @@ class TestBroker:
             for queue in await contract.queue_stats()
             if self._is_busy(queue)
         ]
-        waiting = [
-            step
-            for subject in dict.fromkeys(event.subject for event in self._seen.values())
-            for step in await contract.trace(subject)
-            if step.outcome in _OPEN and step.delivery is not None
-        ]
+        waiting = await self._open_steps(contract)
         for step in waiting[:_SHOWN]:
             lines.append(
                 f"  {step.event_type} ({step.event_id}) in {step.queue}, attempt {step.attempt}: "
@@ -240,6 +260,14 @@ class TestBroker:
         if len(waiting) > _SHOWN:
             lines.append(f"  … and {len(waiting) - _SHOWN} more")
         return "\n".join(lines)
+
+    async def _open_steps(self, contract: Broker) -> list[Step]:
+        return [
+            step
+            for subject in dict.fromkeys(event.subject for event in self._seen.values())
+            for step in await contract.trace(subject)
+            if step.outcome in _OPEN and step.delivery is not None
+        ]
 
     # --- time
 

@@ -43,6 +43,7 @@ JSON_PARAMETERS = {
     "event": arvo_plpg.ArvoEvent,
     "events": Sequence[arvo_plpg.ArvoEvent],
     "results": Sequence[Mapping[str, Any]],
+    "rows": Sequence[Mapping[str, Any]],
     "data": Mapping[str, Any],
     "details": Mapping[str, Any],
     "edit": Mapping[str, Any],

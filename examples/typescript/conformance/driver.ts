@@ -152,6 +152,19 @@ class Driver {
       case 'subjects_by_root': return contract.subjectsByRoot(rest['root']);
       case 'dead_letters': return contract.deadLetters(queue);
       case 'redrive': return contract.redrive({ ...(queue === undefined ? {} : { queue }), ...rest });
+      case 'subscribe': return contract.subscribe(queue, rest['pattern']);
+      case 'unsubscribe': return contract.unsubscribe(queue, rest['pattern']);
+      case 'subscriptions': return contract.subscriptions({ ...(queue === undefined ? {} : { queue }), ...rest });
+      case 'publish': return contract.publish(event, rest['options']);
+      case 'schedule': {
+        const { name: named, cron, ...options } = rest;
+        return contract.schedule(named, cron, event, options);
+      }
+      case 'unschedule': {
+        const { name: named, ...options } = rest;
+        return contract.unschedule(named, options);
+      }
+      case 'schedules': return contract.schedules(rest['name']);
       default: throw new Error(`the client has no method for ${name}`);
     }
   }

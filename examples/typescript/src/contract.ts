@@ -5,7 +5,8 @@ import { inOrder } from './event.js';
 import type { ArvoEvent, JsonObject } from './event.js';
 import { ROWS } from './rows.js';
 import type {
-  About, Claimed, DeadLetter, Dispatched, Extended, Lock, Queue, Redriven, Row, Settled, State, Token, Worked,
+  About, Claimed, DeadLetter, Dispatched, Extended, Lock, Queue, Redriven, Row, Schedule, Settled, State, Subscription,
+  Token, Worked,
 } from './rows.js';
 
 /** A connection of `pg`: a Client, or what a Pool lends. Calls join the transaction it is in. */
@@ -81,11 +82,27 @@ export interface WriteOptions {
   readonly lock?: Token;
 }
 
+/** How a schedule fires. */
+export interface ScheduleOptions {
+  /** Several schedules of one name are told apart by it. */
+  readonly key?: string;
+  readonly time_zone?: string;
+  /** Which of the fires that were missed are made up for. */
+  readonly missed?: 'one' | 'skip' | 'all';
+  readonly missed_limit?: number;
+  /** Seconds after which a fire counts as missed. */
+  readonly grace?: number;
+  readonly gap?: 'shift' | 'skip';
+  readonly overlap?: 'first' | 'second' | 'both';
+  /** Of its dispatches. */
+  readonly options?: JsonObject;
+}
+
 /** Types of arguments that are not texts, booleans or numbers. */
 const KINDS: Readonly<Record<string, string>> = {
   data: 'jsonb', details: 'jsonb', edit: 'jsonb', error_rules: 'jsonb', event: 'jsonb', events: 'jsonb',
   options: 'jsonb', results: 'jsonb',
-  expire_in: 'interval', for: 'interval', key_rate_period: 'interval', lease: 'interval', rate_period: 'interval',
+  expire_in: 'interval', for: 'interval', grace: 'interval', key_rate_period: 'interval', lease: 'interval', rate_period: 'interval',
   retention: 'interval', delete_after: 'interval', deduplicate_for: 'interval', singleton_for: 'interval',
   retry_delay: 'interval', retry_delay_max: 'interval', start_after: 'interval', ttl: 'interval', rhythm: 'interval',
 };
@@ -169,6 +186,38 @@ export class Contract {
     return this.rows('redrive', { ...filter });
   }
 
+  /** Lets a queue have published events whose type matches; says whether that is new. */
+  async subscribe(queue: string, pattern: string): Promise<boolean> {
+    return (await this.values<boolean>('subscribe', { queue, pattern }))[0]!;
+  }
+
+  /** Ends a subscription of a queue, or all of them; says how many there were. */
+  async unsubscribe(queue: string, pattern?: string): Promise<number> {
+    return (await this.values<number>('unsubscribe', { queue, pattern }))[0]!;
+  }
+
+  async subscriptions(filter: { queue?: string; type?: string } = {}): Promise<Subscription[]> {
+    return this.rows('subscriptions', filter);
+  }
+
+  /** Delivers an event to every queue that subscribes to its type: one row for each copy. */
+  async publish(event: ArvoEvent, options?: JsonObject): Promise<Dispatched[]> {
+    return this.rows('publish', { event, options });
+  }
+
+  /** Has an event (without id and time) dispatched by the clock. */
+  async schedule(name: string, cron: string, event: JsonObject, options: ScheduleOptions = {}): Promise<Schedule> {
+    return this.one('schedule', { name, cron, event, ...options });
+  }
+
+  async unschedule(name: string, options: { key?: string; dry_run?: boolean } = {}): Promise<Schedule[]> {
+    return this.rows('unschedule', { name, ...options });
+  }
+
+  async schedules(name?: string): Promise<Schedule[]> {
+    return this.rows('schedules', { name });
+  }
+
   async checkIn(worker: string, queues: readonly string[], rhythm: number): Promise<boolean> {
     return (await this.values<boolean>('check_in', { worker, queues, rhythm }))[0]!;
   }
@@ -217,7 +266,7 @@ export class Contract {
     try {
       return (await this.connection.query(text, values)).rows as T[];
     } catch (error) {
-      throw translate(error, name.startsWith('dispatch') ? 'RV001' : 'RV006');
+      throw translate(error, name.startsWith('dispatch') || name === 'publish' ? 'RV001' : 'RV006');
     }
   }
 }

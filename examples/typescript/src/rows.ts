@@ -122,8 +122,28 @@ export interface Redriven {
   detail: string | null;
 }
 
+export interface Subscription {
+  queue: string;
+  pattern: string;
+}
+
+export interface Schedule {
+  name: string;
+  key: string;
+  change: string | null;
+  cron: string;
+  time_zone: string;
+  next_at: Date | null;
+  last_at: Date | null;
+  last_outcome: string | null;
+  fires: Token;
+  paused_at: Date | null;
+  error: JsonObject | null;
+}
+
 export type Row =
-  | About | Queue | Dispatched | Claimed | Settled | Worked | Extended | State | Lock | DeadLetter | Redriven;
+  | About | Queue | Dispatched | Claimed | Settled | Worked | Extended | State | Lock | DeadLetter | Redriven
+  | Subscription | Schedule;
 
 type Kind = 'as it is' | 'seconds';
 
@@ -133,8 +153,16 @@ function plain(...columns: string[]): Record<string, Kind> {
 
 const DISPATCHED = plain('ordinal', 'event_id', 'delivery', 'queue', 'outcome');
 
+const SCHEDULE = plain(
+  'name', 'key', 'change', 'cron', 'time_zone', 'next_at', 'last_at', 'last_outcome', 'fires', 'paused_at', 'error');
+
 /** For each function that answers rows, the columns to ask for. */
 export const ROWS = {
+  subscriptions: plain('queue', 'pattern'),
+  publish: DISPATCHED,
+  schedule: SCHEDULE,
+  unschedule: SCHEDULE,
+  schedules: SCHEDULE,
   about: plain('contract', 'revision', 'oldest_client', 'installation', 'system_identifier'),
   register_queue: {
     ...plain('queue', 'change', 'registered', 'stateful', 'policy', 'retry_limit'),

@@ -7,16 +7,18 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $cleanup_state$
 -- Removes the state, the lock and, unless other workflows descend from it, the place in the tree.
--- Children are not touched and keep their root. Idempotent: true when there was a state.
+-- Children are not touched and keep their root. Of ancestors that are gone, the places that nothing
+-- depends on any more go, too. Idempotent: true when there was a state.
 --
---   Reads    arvo.lineage
+--   Reads    arvo.lineage; as arvo.prune_lineage
 --   Writes   arvo.state, arvo.state_lock, arvo.lineage
 --   Locks    the subject's transaction lock, then arvo.state_lock row, arvo.state row, arvo.lineage
---            row of p_subject
+--            row of p_subject; as arvo.prune_lineage
 --   Raises   nothing
 DECLARE
     v_digest bytea := arvo.subject_digest(p_subject);
     v_found boolean;
+    v_parent bytea;
 BEGIN
     PERFORM pg_advisory_xact_lock(arvo.lock_key(p_subject));
     DELETE FROM arvo.state_lock WHERE state_lock.subject_digest = v_digest;
@@ -26,7 +28,11 @@ BEGIN
     WHERE lineage.subject_digest = v_digest
     AND NOT EXISTS (
         SELECT FROM arvo.lineage AS child WHERE child.parent_digest = v_digest
-    );
+    )
+    RETURNING lineage.parent_digest INTO v_parent;
+    IF v_parent IS NOT NULL THEN
+        PERFORM arvo.prune_lineage(v_parent);
+    END IF;
     RETURN v_found;
 END;
 $cleanup_state$;

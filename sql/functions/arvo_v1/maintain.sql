@@ -21,7 +21,7 @@ AS $maintain$
 --   expired   parked past retention: dead letters        turned    steps of a turn of event_key
 --   swept     deferred rows removed after promotion      finished  generations that are only history
 --   tallied   lanes whose figures were carried on        opened, emptied  generations of history
---   workers   workers forgotten that are long gone
+--   workers   workers forgotten that are long gone      forgotten  states finished long ago
 --
 -- A task that fails is undone by itself and answered NULL, with a warning: the others are done all
 -- the same. The last one may lock a part of the log for everybody: call this in a transaction of its
@@ -44,7 +44,7 @@ BEGIN
     END IF;
     PERFORM arvo.note_start();
 
-    FOREACH v_task IN ARRAY '{promoted,tallied,healed,retired,expired,swept,unlocked,keys,notes,workers,turned,finished,opened,emptied}'::text[]
+    FOREACH v_task IN ARRAY '{promoted,tallied,healed,retired,expired,swept,unlocked,forgotten,keys,notes,workers,turned,finished,opened,emptied}'::text[]
     LOOP
         BEGIN
             v_touched := CASE v_task
@@ -55,6 +55,7 @@ BEGIN
                 WHEN 'expired' THEN arvo.expire_parked(1000)
                 WHEN 'swept' THEN arvo.sweep_deferred(5000)
                 WHEN 'unlocked' THEN arvo.sweep_locks(5000)
+                WHEN 'forgotten' THEN arvo.forget_states(1000, 200)
                 WHEN 'keys' THEN arvo.sweep_keys(1000)
                 WHEN 'notes' THEN arvo.sweep_notes(1000)
                 WHEN 'workers' THEN arvo.forget_workers()::integer

@@ -297,35 +297,117 @@ async def test_a_read_survives_a_cut_connection(memory, ask):
 # --- options
 
 
-def test_the_defaults_are_the_seeds():
-    config = MemoryConfig()
-    assert conninfo_to_dict(config.dsn()) == {
-        "host": "localhost", "port": "5432", "user": "postgres", "password": "postgres",
-        "dbname": "postgres",
-    }  # fmt: skip
-    assert (config.max, config.idle_timeout_millis) == (10, 30_000)
-    assert (config.connection_timeout_millis, config.statement_timeout_millis) == (5_000, 30_000)
-    assert config.lock_config == LockConfig(
-        max_retries=3, initial_delay_ms=100, backoff_exponent=1.5, ttl_ms=120_000
-    )
-    assert not config.enable_cleanup
+# Every option of the seed's, as the seed writes it: its name here, its default, a value that is
+# valid, and values that are not. Durations are milliseconds.
+CONFIG = [
+    ("connectionString", "connection_string", None, "postgresql://db/app", [7]),
+    ("host", "host", "localhost", "db.example", [None, 7]),
+    ("port", "port", 5432, 6432, [0, 65_536, "many"]),
+    ("user", "user", "postgres", "joe", [None]),
+    ("password", "password", "postgres", "secret", [None]),
+    ("database", "database", "postgres", "app", [None]),
+    ("max", "max", 10, 20, [0, -1, 1.5]),
+    ("idleTimeoutMillis", "idle_timeout_millis", 30_000, 1, [0, -1]),
+    ("connectionTimeoutMillis", "connection_timeout_millis", 5_000, 1, [0, -1]),
+    ("statementTimeoutMillis", "statement_timeout_millis", 30_000, 1, [0, -1]),
+    ("queryTimeoutMillis", "query_timeout_millis", 30_000, 1, [0, -1]),
+    ("lockConfig", "lock_config", LockConfig(), LockConfig(ttl_ms=1), [7]),
+    ("enableCleanup", "enable_cleanup", False, True, ["perhaps"]),
+    ("enableOtel", "enable_otel", False, True, ["perhaps"]),
+]
+LOCK_CONFIG = [
+    ("maxRetries", "max_retries", 3, 0, [-1, 1.5]),
+    ("initialDelayMs", "initial_delay_ms", 100, 1, [0]),
+    ("backoffExponent", "backoff_exponent", 1.5, 2, [0.5, float("nan")]),
+    ("ttlMs", "ttl_ms", 120_000, 1, [0]),
+]
+OURS = {"schema_name"}
+OPTIONS = [(MemoryConfig, *row) for row in CONFIG] + [(LockConfig, *row) for row in LOCK_CONFIG]
+
+
+def test_every_option_of_the_seed_is_in_the_table():
+    assert set(MemoryConfig.model_fields) == {row[1] for row in CONFIG} | OURS
+    assert set(LockConfig.model_fields) == {row[1] for row in LOCK_CONFIG}
 
 
 @pytest.mark.parametrize(
-    ("options", "given", "field"),
-    [
-        (MemoryConfig, {"conection_string": "x"}, "conection_string"),
-        (MemoryConfig, {"port": 0}, "port"),
-        (MemoryConfig, {"max": 0}, "max"),
-        (LockConfig, {"max_retries": -1}, "max_retries"),
-        (LockConfig, {"backoff_exponent": 0.5}, "backoff_exponent"),
-        (LockConfig, {"ttl_ms": 0}, "ttl_ms"),
-    ],
+    ("kind", "seeds", "name", "default", "good", "bad"), OPTIONS, ids=[row[1] for row in OPTIONS]
 )
-def test_options_are_checked(options, given, field):
+def test_an_option_of_the_seed(kind, seeds, name, default, good, bad):
+    assert getattr(kind(), name) == default
+    assert getattr(kind(**{name: good}), name) == good
+    for value in bad:
+        with pytest.raises(InvalidOption) as caught:
+            kind(**{name: value})
+        assert (caught.value.field or "").split(".")[0] == name
+    if seeds != name:
+        with pytest.raises(InvalidOption):
+            kind(**{seeds: good})
+
+
+def test_the_defaults_are_the_seeds():
+    assert conninfo_to_dict(MemoryConfig().dsn()) == {
+        "host": "localhost", "port": "5432", "user": "postgres", "password": "postgres",
+        "dbname": "postgres",
+    }  # fmt: skip
+    whole = MemoryConfig(connection_string="dbname=app", host="ignored")
+    assert whole.dsn() == "dbname=app"
+
+
+def test_an_option_that_does_not_exist_is_refused():
     with pytest.raises(InvalidOption) as caught:
-        options(**given)
-    assert caught.value.field == field
+        MemoryConfig(conection_string="x")
+    assert caught.value.field == "conection_string"
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [(1, 1), (1000, 1), (1001, 2), (5_000, 5), (60_000, 60)]
+)
+def test_how_long_a_connection_is_waited_for(given, seconds):
+    assert MemoryConfig(connection_timeout_millis=given).connect_seconds() == seconds
+
+
+async def test_the_pool_has_the_size_and_the_patience_that_is_configured(memory_on):
+    memory = await memory_on(
+        max=2, idle_timeout_millis=7_000, connection_timeout_millis=300, lock_config=LockConfig()
+    )
+    assert (memory._pool.max_size, memory._pool.max_idle, memory._pool.timeout) == (2, 7.0, 0.3)
+    async with memory._pool.connection(), memory._pool.connection():
+        with pytest.raises(DatabaseUnreachable):
+            await memory.read("flow")
+
+
+async def test_an_answer_is_waited_for_as_long_as_configured(memory_on, dsn):
+    memory = await memory_on(query_timeout_millis=300)
+    await memory.write("flow", {"n": 1}, None, about("flow"))
+    state = await memory.read("flow")
+    with psycopg.connect(dsn) as other:
+        other.execute("SELECT FROM arvo.state FOR UPDATE")
+        with pytest.raises(DatabaseUnreachable, match="no answer within 300 ms"):
+            await memory.write("flow", {"n": 2}, state, about("flow"))
+    await memory.write("flow", {"n": 3}, state, about("flow"))
+    assert await memory.read("flow") == {"n": 3}
+
+
+async def test_tables_have_no_names_of_their_own(dsn):
+    config = MemoryConfig(connection_string=dsn)
+    seeds = {name: f"arvopg_mm_{name}" for name in ("state", "lock", "hierarchy")}
+    memory = await connect_postgres_machine_memory(config=config, tables=seeds)
+    await release_postgres_machine_memory(memory)
+    for tables in ({"state": "mine"}, {"stat": "arvopg_mm_state"}):
+        with pytest.raises(InvalidOption, match="schema_name") as caught:
+            await connect_postgres_machine_memory(config=config, tables=tables)
+        assert caught.value.field == "tables"
+
+
+async def test_by_force_everything_is_installed_anew(empty_dsn):
+    config = MemoryConfig(connection_string=empty_dsn, schema_name="forced")
+    # Also when nothing is there yet; the seed spells it in two ways.
+    for mode in ("dangerously_force_migration", "dangerousely_force_migration"):
+        memory = await connect_postgres_machine_memory(config=config, migrate=mode)
+        assert await memory.read("flow") is None
+        await memory.write("flow", {"n": 1}, None, about("flow"))
+        await release_postgres_machine_memory(memory)
 
 
 ODD = 'it\'s \\ a "pass" word @:/?#%20& ${HOME} é'
@@ -408,8 +490,8 @@ async def test_versions_and_modes_that_do_not_exist_are_refused(dsn, ask):
         UnsupportedVersion, match="Unsupported PostgreSQL machine memory version: 2"
     ):
         await connect_postgres_machine_memory(version=2, config=config)
-    with pytest.raises(InvalidOption, match="dangerousely_force_migration"):
-        await connect_postgres_machine_memory(config=config, migrate="dangerousely_force_migration")
+    with pytest.raises(InvalidOption, match="migrate is 'always'"):
+        await connect_postgres_machine_memory(config=config, migrate="always")
     ask("INSERT INTO arvo.revision VALUES (9999, '9999.after.future', 9999) RETURNING 1")
     with pytest.raises(ClientTooOld):
         await connect_postgres_machine_memory(config=config)

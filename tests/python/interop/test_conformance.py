@@ -31,9 +31,10 @@ def test_scenario(command, scenario, clients, client_of, place):
 
 
 def test_there_are_scenarios_for_everything_that_a_client_does():
-    assert len(SCENARIOS) >= 70
+    assert len(SCENARIOS) >= 80
     assert {scenario.name.split("/")[0] for scenario in SCENARIOS} == {
         "1-dispatch", "2-settle", "3-ordered", "4-memory", "5-transactions", "6-worker",
+        "7-routes",
     }  # fmt: skip
 
 

@@ -211,6 +211,47 @@ def test_a_media_type_cannot_forge_a_header():
     assert from_http(message.headers, message.body) == made
 
 
+ODD = {
+    "line break": "a\r\nX-Evil: 1", "tab": "\t", "escape": "\x1b[31m", "delete": "\x7f",
+    "next line": "\x85", "null in C1": "\x80", "line separator": "\u2028", "blank": " ",
+    "noncharacter": "\ufffe", "noncharacter of a plane": "\U0001ffff", "byte order mark": "\ufeff",
+    "right to left": "\u202etxt", "combining": "e\u0301", "emoji": "👩\u200d🚀", "quotes": '"\'\\"',
+    "percent": "100%25", "comma and semicolon": "a,b;c=d",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ODD.values(), ids=ODD)
+def test_odd_text_comes_back_and_forges_nothing(text):
+    made = event(accesscontrol=text, tracestate=text, extensions={"note": text})
+    made = ArvoEvent.from_dict(made.to_dict() | {"id": text})
+    binary = to_http_binary(made)
+    assert all(re.fullmatch("[\x21-\x7e]*", value) for value in binary.headers.values())
+    assert set(binary.headers) == {"content-type", "ce-note", "ce-id", "ce-accesscontrol"} | {
+        f"ce-{name}" for name in ("type", "source", "subject", "specversion", "time", "to",
+                                  "tracestate")
+    }  # fmt: skip
+    for message in (binary, to_http_structured(made)):
+        assert from_http(message.headers, message.body) == made
+        read = through_sdk(message)
+        assert (read.get_id(), read.get_extension("note")) == (text, text)
+        for rewrite in (sdk.to_structured_event, sdk.to_binary_event):
+            again = from_http(*vars(rewrite(read)).values())
+            assert (again.id, again.extensions["note"]) == (text, text)
+            assert (again.accesscontrol, again.tracestate) == (text, text)
+
+
+@pytest.mark.parametrize("name", ["ce-id", "ce-note", "content-type"])
+@pytest.mark.parametrize("raw", ["a\r\nX-Evil: 1", "a\x00", "\x7f", "\x1b"])
+def test_a_control_character_as_it_stands_is_refused_in_a_header(name, raw):
+    message = to_http_binary(event())
+    for headers in (
+        message.headers | {name: raw},
+        [*(pair for pair in message.headers.items() if pair[0] != name), (name, raw.encode())],
+    ):
+        with pytest.raises(InvalidEventError, match=rf"{name}.*control characters"):
+            from_http(headers, message.body)
+
+
 def test_an_extension_in_the_place_of_the_dataschema_is_refused():
     made = event(dataschema="#/x/1.0.0", extensions={"arvodataschema": "mine"})
     for write in (to_http_structured, to_http_binary):

@@ -1,6 +1,7 @@
 """The aids for users' tests, used as users would."""
 
 import asyncio
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -300,6 +301,62 @@ async def test_a_cycle_in_time_is_told(broker, monkeypatch):
     await broker.dispatch(ask())
     with pytest.raises(NotIdleError, match="after 3 jumps"):
         await broker.run_until_idle(jumping=True)
+
+
+async def test_answers_come_as_the_models_that_services_emit(broker):
+    seen = []
+
+    @FLOW_1.resumable
+    async def asks_twice(context):
+        if context.payload is not None:
+            assert context.answer(Said) is None
+            return ResumableResult(services=[Greet(name="Ada"), Greet(name="Grace")])
+        seen.append((context.answer(Said), context.answers(Said)))
+        with pytest.raises(TypeError, match="no service emits the model Greet"):
+            context.answers(Greet)
+        if context.awaiting:
+            return None
+        return ResumableResult(output=Said(text=" ".join(s.text for s in context.answers(Said))))
+
+    await broker.register(greeter())
+    await broker.register(
+        create_arvo_resumable(
+            contract=FLOW, services={"greet": GREET.version(GREET_1)}, handler=[asks_twice]
+        )
+    )
+    await broker.on_workflow_complete(source=CLIENT)
+    await broker.dispatch(start())
+    await broker.run_until_idle()
+    (done,) = broker.completed
+    assert done.data["text"] == "Hello, Ada Hello, Grace"
+    assert [len(answers) for _, answers in seen] == [1, 2]
+    assert all(isinstance(answer, Said) for answer, _ in seen)
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"rate_limit": 1, "rate_period_seconds": 86_400},
+        {"key_rate_limit": 1, "key_rate_period_seconds": 86_400, "key_from": "source"},
+    ],
+    ids=["of the queue", "of a key"],
+)
+async def test_time_jumps_to_when_a_rate_limit_has_room(broker, limit):
+    broker.freeze(START)
+    started = []
+
+    @GREET_1.handler
+    def greet(call):
+        started.append(broker.now)
+        return Said(text=call.payload.name)
+
+    await broker.register(greeter(greet), HandlerOptions(queue=QueueOptions(**limit)))
+    await broker.dispatch_many([ask(), ask(), ask()])
+    await broker.run_until_idle(jumping=True, timeout=30)
+    assert len(started) == 3
+    gaps = [after - before for before, after in itertools.pairwise(started)]
+    # A rate counts in twentieths of its period.
+    assert all(timedelta(days=0.95) <= gap <= timedelta(days=1.1) for gap in gaps)
 
 
 async def test_schedules_fire_when_time_jumps_to_them(broker):

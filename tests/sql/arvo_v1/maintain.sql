@@ -86,7 +86,7 @@ COMMIT AND CHAIN;
 
 SELECT results_eq(
     'SELECT task FROM arvo_v1.maintain()',
-    $$ VALUES ('promoted'), ('tallied'), ('healed'), ('retired'), ('expired'), ('swept'), ('unlocked'), ('keys'), ('notes'), ('workers'), ('turned'),
+    $$ VALUES ('promoted'), ('tallied'), ('healed'), ('retired'), ('expired'), ('swept'), ('unlocked'), ('forgotten'), ('keys'), ('notes'), ('workers'), ('turned'),
               ('finished'), ('opened'), ('emptied') $$,
     'one row for each task, the one that locks most at the end'
 );
