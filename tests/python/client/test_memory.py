@@ -36,10 +36,15 @@ def about(subject, parent=None):
 
 
 @pytest.fixture
-async def memory_on(dsn):
+async def memory_on(dsn, road):
     opened = []
 
-    async def connect(place=dsn, **options):
+    async def connect(place=None, **options):
+        if place is None:
+            place, more = road
+            if place != dsn:  # PgBouncer refuses what is told in the parameter "options"
+                more = more | {"statement_timeout_millis": 0}
+            options = more | options
         config = MemoryConfig(connection_string=place, **options)
         opened.append(await connect_postgres_machine_memory(version=1, config=config))
         return opened[-1]
