@@ -63,7 +63,7 @@ class MemoryConfig(Options):
         idle_timeout_millis: how long an unused connection is kept.
         connection_timeout_millis: how long to wait for a connection.
         statement_timeout_millis: how long a statement may run; 0: as long as the server allows. It
-            is told to the server on connecting, which PgBouncer before 1.20 refuses: 0 for that.
+            is told to the server on connecting, which PgBouncer refuses: 0 for that.
         prepare_threshold: after how many calls a statement is prepared; None: never, for poolers
             that do not know prepared statements.
         lock_config: how locks are taken.

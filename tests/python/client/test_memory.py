@@ -396,6 +396,16 @@ async def test_statements_have_the_time_that_is_configured(memory_on, dsn):
             assert await cursor.fetchone() == (value,)
 
 
+async def test_statements_have_the_time_of_the_role_when_none_is_configured(memory_on, dsn):
+    memory = await memory_on(dsn, statement_timeout_millis=0, prepare_threshold=None)
+    async with memory._pool.connection() as connection:
+        assert connection.prepare_threshold is None
+        cursor = await connection.execute(
+            "SELECT reset_val, source FROM pg_settings WHERE name = 'statement_timeout'"
+        )
+        assert await cursor.fetchone() == ("0", "default")
+
+
 @pytest.mark.parametrize("mode", ["create_if_not_exists", "if_tables_dont_exist"])
 async def test_a_database_can_be_migrated_on_the_way(empty_dsn, mode):
     config = MemoryConfig(connection_string=empty_dsn)
