@@ -18,7 +18,7 @@ BENCH_ARGS ?=
 .NOTPARALLEL:
 .PHONY: help venv demo example test test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
 	plcheck lint types seals sync migrate rollback functions migration doctor format site dist clean \
-	bench bench-full bench-draw bench-plans bench-profile
+	model test-matrix bench bench-full bench-draw bench-plans bench-profile
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -98,6 +98,14 @@ test-interop: $(DEV) ## Run the conformance suite and the workflow in two langua
 
 test-ladder: $(DEV) ## Climb all migrations up, down and up again
 	$(BIN)/pytest -k ladder $(PYTEST_ARGS)
+
+# --- prove it
+
+model: $(DEV) ## Look at every state of the engine's model with spin; what is broken on purpose must be found
+	@$(BIN)/python tools/check_model.py
+
+test-matrix: $(DEV) ## Run the suites on PostgreSQL 15 to 18 and through PgBouncer; one row: make test-matrix ONLY=17
+	@$(BIN)/python tools/matrix.py $(if $(ONLY),--only '$(ONLY)')
 
 # --- measure it
 

@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from psycopg import sql
+from psycopg import errors, sql
+
+MIGRATED = (
+    errors.CannotCoerce,
+    errors.DatatypeMismatch,
+    errors.DeadlockDetected,
+    errors.FeatureNotSupported,  # a cached plan must not change its result type
+    errors.InternalError_,  # a cache look-up of a function or type that is gone
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+    errors.UndefinedObject,
+    errors.UndefinedTable,
+)
+"""What a call may fail with, once, when the schema is migrated while it runs: it had begun by the
+old text of a function and met a new one. Nothing of it is kept, and the next call finds the new.
+"""
+
+MOST_TRIES = 3
+"""How often a call is made that fails so: two migrations may follow each other."""
 
 
 @lru_cache(maxsize=1024)

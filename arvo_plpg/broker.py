@@ -63,6 +63,10 @@ class PostgresEventBroker:
         strict: whether ``dispatch`` insists, as the seed did, that a completion listener is
             configured in this process, that the event's source is one of those listened to, and
             that its destination has been registered.
+        listen_dsn: a connection string that leads to the database without a transaction pooler,
+            when ``dsn`` leads through one: for the one connection that listens.
+        prepare_threshold: after how many calls a statement is prepared; None: never, for poolers
+            that do not know prepared statements.
 
     Example::
 
@@ -80,6 +84,8 @@ class PostgresEventBroker:
         lease_seconds: float = 8.0,
         pool_size: int = 4,
         strict: bool = False,
+        listen_dsn: str | None = None,
+        prepare_threshold: int | None = 5,
     ) -> None:
         if not _SHORTEST_LEASE <= lease_seconds <= _LONGEST_LEASE:
             raise InvalidOption(
@@ -95,11 +101,26 @@ class PostgresEventBroker:
                 hint="Use 1 or more.",
                 field="pool_size",
             )
+        if prepare_threshold is not None and prepare_threshold < 0:
+            raise InvalidOption(
+                "option is not valid",
+                detail=f"prepare_threshold is {prepare_threshold}",
+                hint="Use None, 0 or more.",
+                field="prepare_threshold",
+            )
         self._dsn = dsn
+        self._prepare_threshold = prepare_threshold
         self._schema = schema
         self._pool_size = pool_size
         self._pool: Pool | None = None
-        self._worker = Worker(dsn, schema=schema, name=name, lease=lease_seconds)
+        self._worker = Worker(
+            dsn,
+            schema=schema,
+            name=name,
+            lease=lease_seconds,
+            listen_dsn=listen_dsn,
+            prepare_threshold=prepare_threshold,
+        )
         self._maintenance: asyncio.Task[None] | None = None
         self._strict = strict
         self._completions: set[str] = set()
@@ -123,7 +144,12 @@ class PostgresEventBroker:
         if self._pool is not None:
             return
         await shake_hands(self._dsn, self._schema)
-        self._pool = await open_pool(self._dsn, self._schema, self._pool_size)
+        self._pool = await open_pool(
+            self._dsn,
+            self._schema,
+            self._pool_size,
+            options={"prepare_threshold": self._prepare_threshold},
+        )
         await self._worker.start()
         self._maintenance = asyncio.create_task(self._keep_house(), name="arvo-maintenance")
 

@@ -83,9 +83,13 @@ class MemoryConfig(Options):
         max: most connections of the pool.
         idle_timeout_millis: how long an unused connection is kept.
         connection_timeout_millis: how long to wait for a connection.
-        statement_timeout_millis: how long a statement may run; the server ends it then.
+        statement_timeout_millis: how long a statement may run; the server ends it then. 0: as long
+            as the server allows. It is told to the server on connecting, which PgBouncer refuses:
+            0 for that.
         query_timeout_millis: how long to wait for an answer; then the call is given up here,
             whatever the server does.
+        prepare_threshold: after how many calls a statement is prepared; None: never, for poolers
+            that do not know prepared statements.
         lock_config: how locks are taken.
         enable_cleanup: whether a finished workflow's state is removed.
         enable_otel: whether each operation is an OpenTelemetry span.
@@ -101,8 +105,9 @@ class MemoryConfig(Options):
     max: Annotated[int, Field(ge=1)] = 10
     idle_timeout_millis: Milliseconds = 30_000
     connection_timeout_millis: Milliseconds = 5_000
-    statement_timeout_millis: Milliseconds = 30_000
+    statement_timeout_millis: Annotated[int, Field(ge=0)] = 30_000
     query_timeout_millis: Milliseconds = 30_000
+    prepare_threshold: Annotated[int, Field(ge=0)] | None = 5
     lock_config: LockConfig = LockConfig()
     enable_cleanup: bool = False
     enable_otel: bool = False
@@ -170,7 +175,10 @@ async def connect_postgres_machine_memory(
         config.max,
         wait_seconds=config.connection_timeout_millis / 1000,
         idle_seconds=config.idle_timeout_millis / 1000,
-        options={"options": _server_options(config)},
+        options={
+            "prepare_threshold": config.prepare_threshold,
+            **({"options": told} if (told := _server_options(config)) else {}),
+        },
     )
     return PostgresMachineMemory(pool, config)
 
@@ -198,7 +206,9 @@ def _migrate(config: MemoryConfig, *, forced: bool) -> None:
 
 
 def _server_options(config: MemoryConfig) -> str:
-    given = conninfo_to_dict(config.dsn()).get("options") or ""
+    given = str(conninfo_to_dict(config.dsn()).get("options") or "")
+    if not config.statement_timeout_millis:
+        return given
     return f"-c statement_timeout={config.statement_timeout_millis} {given}".strip()
 
 

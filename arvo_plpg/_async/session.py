@@ -7,9 +7,10 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, scalar_row
 
-from arvo_plpg._call import call
+from arvo_plpg._call import MIGRATED, MOST_TRIES, call
 from arvo_plpg.errors import translate
 from arvo_plpg.flush import flush
 
@@ -140,9 +141,17 @@ class Session:
     ) -> list[Any]:
         arguments = {name: value for name, value in given.items() if value is not None}
         query = call(self._schema, function, tuple(arguments), columns)
-        try:
-            async with self.connection.cursor(row_factory=factory) as cursor:
-                await cursor.execute(query, cast("Params", arguments))
-                return await cursor.fetchall()
-        except (psycopg.Error, UnicodeEncodeError) as error:
-            raise translate(error) from error
+        tries = 0
+        while True:
+            alone = self.connection.info.transaction_status == TransactionStatus.IDLE
+            tries += 1
+            try:
+                async with self.connection.cursor(row_factory=factory) as cursor:
+                    await cursor.execute(query, cast("Params", arguments))
+                    return await cursor.fetchall()
+            except MIGRATED as error:
+                # In a transaction of the caller's that is lost, and he must begin again.
+                if tries == MOST_TRIES or not (alone and self.connection.autocommit):
+                    raise translate(error) from error
+            except (psycopg.Error, UnicodeEncodeError) as error:
+                raise translate(error) from error

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from arvo_plpg.cli.options import add_database, dsn
+from arvo_plpg.cli.options import add_command, dsn
 from arvo_plpg.import_v1 import MOST_PER_BATCH, import_v1
 from arvo_plpg.schema.seed_tables import SeedTables
 
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 def add(subcommands: Subcommands) -> None:
     """Add the command."""
-    parser = subcommands.add_parser(
+    parser = add_command(
+        subcommands,
         "import-v1",
-        help="take over the memory of @arvo-tools/postgres",
+        summary="take over the memory of @arvo-tools/postgres",
         description="Take over states, tree and locks of a running TypeScript deployment from its "
         "three tables, which are only read. Safe to run again: what went on there since is taken, "
         "what has gone on here is left alone. Exits with 1 if anything was refused.",
+        example="arvo-plpg import-v1 --dry-run\narvo-plpg import-v1 --from-dsn postgresql://old/app",
+        run=run,
     )
-    add_database(parser)
     parser.add_argument(
         "--from-dsn", metavar="DSN", help="the database of the tables (default: the same)"
     )
@@ -68,8 +70,6 @@ def add(subcommands: Subcommands) -> None:
         metavar="N",
         help="list so many of those that were refused (default: %(default)s); all are counted",
     )
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

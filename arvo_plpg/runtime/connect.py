@@ -35,7 +35,7 @@ _PATIENCE: dict[str, Any] = {
 
 
 def connection_parameters(
-    dsn: str, application: str, connect_seconds: int = 10, **more: str | int
+    dsn: str, application: str, connect_seconds: int = 10, **more: str | int | None
 ) -> dict[str, Any]:
     """Give the parameters of a connection that the connection string does not set itself.
 
@@ -43,7 +43,7 @@ def connection_parameters(
         dsn: the connection string.
         application: the connection's name in ``pg_stat_activity``.
         connect_seconds: how long to wait for the server.
-        more: further parameters of libpq.
+        more: further parameters, of libpq or psycopg.
 
     Raises:
         InvalidOption: the connection string cannot be read; no word of it is repeated.
@@ -135,7 +135,7 @@ async def open_pool(
         most: most connections.
         wait_seconds: how long to wait for a free connection.
         idle_seconds: how long an unused connection is kept.
-        options: more connection parameters of libpq.
+        options: more parameters of the connections, of libpq or psycopg.
 
     Raises:
         DatabaseUnreachable: no connection within ``wait_seconds``.

@@ -33,20 +33,27 @@ class Gate:
     """Lets wake-ups through to one worker, or keeps them out.
 
     Args:
-        dsn: where to listen.
+        dsn: where to listen, and to wait for transactions that are open for long.
         schema: name of the installation.
+        direct: whether that is known to be no transaction pooler.
         look: called in the event loop when the worker is to look for deliveries: with the name of
             a queue, or with an empty one for all.
         warn: called when the connection is lost, as a logger's ``warning``.
     """
 
     def __init__(
-        self, dsn: str, schema: str, look: Callable[[str], None], warn: Callable[..., None]
+        self,
+        dsn: str,
+        schema: str,
+        look: Callable[[str], None],
+        warn: Callable[..., None],
+        *,
+        direct: bool = False,
     ) -> None:
         self._dsn = dsn
         self._schema = schema
         self._look = look
-        self._wakeup = Wakeup(dsn, schema, wake=look, lost=self._lost, warn=warn)
+        self._wakeup = Wakeup(dsn, schema, wake=look, lost=self._lost, warn=warn, direct=direct)
         self._wanted: frozenset[str] | None = None
         self._dozing: frozenset[str] | None = None
         self._open: set[int] = set()

@@ -33,6 +33,7 @@ class Heartbeat:
             still; with none when the lease is lost.
         kept: called in the thread with the time before a beat that has kept them all.
         warn: called in the thread when a beat fails, as a logger's ``warning``.
+        prepare_threshold: as in psycopg: after how many calls a statement is prepared.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Heartbeat:
         lost: Callable[[int, Collection[int]], object],
         kept: Callable[[float], object],
         warn: Callable[..., object],
+        prepare_threshold: int | None = 5,
     ) -> None:
         self._dsn = dsn
         self._schema = schema
@@ -53,6 +55,7 @@ class Heartbeat:
         self._lost = lost
         self._kept = kept
         self._warn = warn
+        self._prepare_threshold = prepare_threshold
         self._stop = threading.Event()
         self._connection: psycopg.Connection[Any] | None = None
         self._thread = threading.Thread(target=self._beat, name="arvo-heartbeat", daemon=True)
@@ -83,7 +86,10 @@ class Heartbeat:
                 self._dsn,
                 autocommit=True,
                 **connection_parameters(
-                    self._dsn, f"{self._schema}-heartbeat", max(2, int(self._lease / 4))
+                    self._dsn,
+                    f"{self._schema}-heartbeat",
+                    max(2, int(self._lease / 4)),
+                    prepare_threshold=self._prepare_threshold,
                 ),
             )
         broker = Broker(self._connection, schema=self._schema)

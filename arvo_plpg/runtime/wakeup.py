@@ -39,6 +39,9 @@ class Wakeup:
             empty name right after each (re)connection, because some may have been missed.
         lost: called when the connection is lost, and with it what was registered on it.
         warn: called when the connection is lost, as a logger's ``warning``.
+        direct: whether ``dsn`` is known to lead to one session. Otherwise nobody listens behind a
+            pooler: notifications would not come, and what is registered would stay on sessions
+            that others use.
     """
 
     def __init__(
@@ -49,7 +52,9 @@ class Wakeup:
         wake: Callable[[str], None],
         lost: Callable[[], None],
         warn: Callable[..., None],
+        direct: bool = False,
     ) -> None:
+        self._direct = direct
         self._dsn = dsn
         self._schema = schema
         self._wake = wake
@@ -81,6 +86,13 @@ class Wakeup:
                     **connection_parameters(self._dsn, f"{self._schema}-wakeup"),
                 )
                 try:
+                    if not self._direct and await _is_pooled(connection):
+                        self._warn(
+                            "the database is behind a pooler: nobody listens, polling goes on;"
+                            " give a direct connection as listen_dsn"
+                        )
+                        await connection.close()
+                        await asyncio.Event().wait()
                     await connection.execute(self._greeting())
                     backoff.reset()
                     await self._read(connection)
@@ -198,6 +210,13 @@ class _Wire:
         self._loop.remove_writer(self._socket)
         if not self.broken.done():
             self.broken.set_exception(error)
+
+
+async def _is_pooled(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Tell whether somebody stands between: then the session is not the one that greeted us."""
+    cursor = await connection.execute("SELECT pg_backend_pid()")
+    row = await cursor.fetchone()
+    return row is not None and row[0] != connection.info.backend_pid
 
 
 def _array(values: Iterable[str | int]) -> bytes:

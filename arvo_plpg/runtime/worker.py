@@ -65,6 +65,8 @@ class Worker:
         name: what leases are signed with; host and process id by default.
         lease: seconds until a worker that has gone silent loses its deliveries.
         logger: where to report; a standard logger.
+        listen_dsn: the database without a transaction pooler, for wake-ups; ``dsn`` otherwise.
+        prepare_threshold: as in psycopg: after how many calls a statement is prepared; None: never.
     """
 
     def __init__(
@@ -75,8 +77,11 @@ class Worker:
         name: str | None = None,
         lease: float = 8.0,
         logger: logging.Logger | None = None,
+        listen_dsn: str | None = None,
+        prepare_threshold: int | None = 5,
     ) -> None:
         self._dsn = dsn
+        self._prepare_threshold = prepare_threshold
         self._schema = schema
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self._lease = lease
@@ -89,7 +94,9 @@ class Worker:
         self._known: dict[str, Station] = {}
         self._desk: Desk | None = None
         self._rest = Rest()
-        self._gate = Gate(dsn, schema, self._woken, self._warn)
+        self._gate = Gate(
+            listen_dsn or dsn, schema, self._woken, self._warn, direct=listen_dsn is not None
+        )
         self._looked_at = 0.0
         self._loop_task: asyncio.Task[None] | None = None
 
@@ -208,6 +215,7 @@ class Worker:
             lost=lost,
             kept=kept,
             warn=self._warn,
+            prepare_threshold=self._prepare_threshold,
         )
         heartbeat.start()
         backoff = Backoff()
@@ -233,7 +241,11 @@ class Worker:
         connection = await psycopg.AsyncConnection.connect(
             self._dsn,
             autocommit=True,
-            **connection_parameters(self._dsn, f"{self._schema}-worker"),
+            **connection_parameters(
+                self._dsn,
+                f"{self._schema}-worker",
+                prepare_threshold=self._prepare_threshold,
+            ),
         )
         read_quickly(connection)
         return connection

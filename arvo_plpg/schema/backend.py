@@ -15,12 +15,13 @@ works too. It differs from yoyo's own backend in what yoyo 9.0 leaves open:
 from __future__ import annotations
 
 import os
+import re
 import socket
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from psycopg import sql
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
@@ -31,17 +32,23 @@ from arvo_plpg.schema.ground import prepare_ground
 from arvo_plpg.schema.ledger import read_ledger
 from arvo_plpg.schema.lock import WAIT, lock_key, run_lock
 from arvo_plpg.schema.names import ORIGIN, Names
+from arvo_plpg.schema.reach import lock_first
 from arvo_plpg.schema.seals import verify
 from arvo_plpg.schema.target import QuietCursor, Target
 from arvo_plpg.schema.tree import SqlTree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import psycopg
 
-LOCK_TIMEOUT = "5s"
-"""How long a migration waits for a table's lock; a longer queue behind it stops the service."""
+LOCK_TIMEOUT = "250ms"
+"""How long a migration waits for a table's lock. Whoever wants the table meanwhile waits behind it,
+so it gives up soon, which undoes it, and the runner tries again. Shorter than the server's usual
+``deadlock_timeout``: when it and a client wait for each other, it is the one that gives way.
+"""
+
+_OWN_TIMEOUT = re.compile(r"(?:\s*--[^\n]*\n)*\s*SET LOCAL lock_timeout\b")
 
 _ACT_AS_OWNER = """SELECT set_config('role', %(owner)s, false)
                      FROM pg_namespace
@@ -56,11 +63,13 @@ class Place:
         target: The database.
         names: The installation.
         guarded: The run's lock is already held, and the ground prepared, by the caller.
+        tables: What each transaction locks at its beginning, if it is there.
     """
 
     target: Target
     names: Names
     guarded: bool = True
+    tables: tuple[str, ...] = ()
 
     @property
     def database(self) -> str:
@@ -90,6 +99,15 @@ def _place(uri: Any) -> Place:  # noqa: ANN401
     return Place(Target.parse(dsn), Names(ORIGIN), guarded=False)
 
 
+class _BriefCursor(QuietCursor):
+    """Leaves out what a migration says of its patience: older ones wait for five seconds."""
+
+    def execute(self, query: Any, *given: Any, **more: Any) -> Self:  # noqa: ANN401
+        if isinstance(query, str) and _OWN_TIMEOUT.match(query):
+            return super().execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+        return super().execute(query, *given, **more)
+
+
 class ArvoBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no types
     """One connection of yoyo's to a database of ours."""
 
@@ -100,7 +118,7 @@ class ArvoBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has n
     def connect(self, dburi: Place) -> psycopg.Connection[Any]:
         """Open a connection that prints nothing."""
         connection = dburi.target.connect("arvo-plpg migrate")
-        connection.cursor_factory = QuietCursor
+        connection.cursor_factory = _BriefCursor
         return connection
 
     def init_connection(self, connection: psycopg.Connection[Any]) -> None:
@@ -164,6 +182,13 @@ class ArvoBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has n
         super().begin()
         key = lock_key(self._place.names.schema, "step")
         self.connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (key,))
+        if self._place.tables:
+            lock_first(self.connection, list(self._place.tables))
+
+    def reaching(self, tables: Iterable[str]) -> ArvoBackend:
+        """Have the migrations that follow take the locks of these tables first."""
+        self.uri = replace(self._place, tables=tuple(tables))  # what yoyo makes their backend of
+        return self
 
     def reconcile(self, migrations: Any) -> list[str]:  # noqa: ANN401
         """Make yoyo's marks say what the migrations' own transactions said.

@@ -7,8 +7,10 @@ each in a transaction of its own that also writes its row in ``revision``.
 
 from __future__ import annotations
 
+import random
 import tempfile
 import threading
+import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +28,16 @@ from arvo_plpg.schema.ledger import Ledger, read_ledger
 from arvo_plpg.schema.lock import WAIT, run_lock
 from arvo_plpg.schema.names import ORIGIN, Names
 from arvo_plpg.schema.plan import backward, forward
+from arvo_plpg.schema.reach import named_tables
 from arvo_plpg.schema.seals import verify
 from arvo_plpg.schema.target import Target
 from arvo_plpg.schema.tree import Migration, SqlTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+_PAUSES = (0.25, 0.75)
+"""Shortest and longest pause, in seconds, before a migration tries again to get its locks."""
 
 _READING = threading.Lock()
 """yoyo resolves ``-- depends:`` in a registry of the process; two editions must not mix there."""
@@ -49,6 +55,18 @@ class Plan:
 
     ids: list[str]
     script: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Forward or back: which text of a migration runs, and what runs it."""
+
+    text: Callable[[Migration], str]
+    step: Callable[[ArvoBackend, Any], None]
+
+
+_APPLY = _Way(lambda m: m.text, lambda b, m: b.apply_one(m))
+_UNDO = _Way(lambda m: m.rollback_text, lambda b, m: b.rollback_one(m))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +119,8 @@ def migrate(
             is; ``False`` on one with roles is an error.
         after: Also apply migrations that may only run once the last old client is gone.
         to: Number of the last migration to apply; None for all.
-        wait: Seconds to wait for another run.
+        wait: Seconds to wait for another run; and, each migration, for tables that others have
+            locked. While it waits nobody waits behind it for longer than a moment.
         sql_root: Folder with ``migrations/`` and ``roles.sql``; found when not given.
 
     Returns:
@@ -115,7 +134,7 @@ def migrate(
         ledger = source.ledger(guard, roles=_wanted(roles=roles))
         todo = forward(source.migrations, ledger.revisions, after=after, to=to)
         prepare_ground(guard, ledger.names, source.tree)
-        return _run(source, guard, ledger.names, todo, lambda b, m: b.apply_one(m))
+        return _run(source, guard, ledger.names, todo, _APPLY, wait=wait)
 
 
 def rollback(
@@ -135,7 +154,8 @@ def rollback(
             and the schema with yoyo's tables.
         schema: Name of the installation.
         yes_lose_data: Agree to losing what the undo files say they lose.
-        wait: Seconds to wait for another run.
+        wait: Seconds to wait for another run; and, each migration, for tables that others have
+            locked. While it waits nobody waits behind it for longer than a moment.
         sql_root: Folder with ``migrations/``; found when not given.
 
     Returns:
@@ -150,7 +170,7 @@ def rollback(
     with _guarded(source, wait) as guard:
         ledger = _installed(source, guard)
         undo = backward(source.migrations, ledger.revisions, to=to, yes_lose_data=yes_lose_data)
-        return _run(source, guard, ledger.names, undo, lambda b, m: b.rollback_one(m))
+        return _run(source, guard, ledger.names, undo, _UNDO, wait=wait)
 
 
 def plan_migrate(
@@ -222,12 +242,15 @@ def _run(
     guard: psycopg.Connection[Any],
     names: Names,
     wanted: Sequence[Migration],
-    step: Callable[[ArvoBackend, Any], None],
+    way: _Way,
+    *,
+    wait: float,
 ) -> list[str]:
     """Let yoyo take one step after the other."""
     done: list[str] = []
     with ExitStack() as stack:
-        known = _loaded(stack, source, Edition(names))
+        edition = Edition(names)
+        known = _loaded(stack, source, edition)
         backend = stack.enter_context(ArvoBackend(Place(source.target, names)))
         backend.init_database()
         stack.enter_context(backend.lock())
@@ -235,11 +258,35 @@ def _run(
         for migration in wanted:
             guard.execute("SELECT 1")  # who has lost the lock must not go on
             try:
-                step(backend, known[migration.id])
+                tables = named_tables(edition.text(way.text(migration)))
+                _insist(way.step, backend.reaching(tables), known[migration.id], wait)
             except psycopg.Error as error:
                 raise _failed(source.target, migration, error, done) from error
             done.append(migration.id)
     return done
+
+
+def _insist(
+    step: Callable[[ArvoBackend, Any], None],
+    backend: ArvoBackend,
+    migration: Any,  # noqa: ANN401 - yoyo has no types
+    wait: float,
+) -> None:
+    """Take a step; when somebody has held a lock for too long, make room, and take it again.
+
+    A migration without a transaction is not taken again: part of it may have been kept.
+
+    Raises:
+        psycopg.Error: what else went wrong; or that the locks could not be had in ``wait`` seconds.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            return step(backend, migration)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            if not migration.use_transactions or time.monotonic() >= deadline:
+                raise
+        time.sleep(random.uniform(*_PAUSES))  # noqa: S311 - jitter
 
 
 def _loaded(stack: ExitStack, source: _Source, edition: Edition) -> dict[str, Any]:

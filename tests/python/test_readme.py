@@ -71,8 +71,9 @@ def test_its_programs_satisfy_a_strict_type_checker(tmp_path):
 
 
 def test_the_page_about_workers_has_a_typed_program_that_prints_what_it_says(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", WORKERS, re.DOTALL)
+    code, pooled = re.findall(r"```python\n(.*?)```", WORKERS, re.DOTALL)
     satisfies_a_strict_type_checker(code, tmp_path)
+    satisfies_a_strict_type_checker(pooled, tmp_path)
     says = re.findall(r"^ *print\(.*\)  # (.*)$", code, re.MULTILINE)
     assert len(says) == 2
     code, printed, logged = outcome(code, tmp_path)
@@ -81,7 +82,7 @@ def test_the_page_about_workers_has_a_typed_program_that_prints_what_it_says(tmp
 
 
 def test_a_handler_of_batches_that_answers_something_else_is_a_type_error(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", WORKERS, re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", WORKERS, re.DOTALL)
     wrong = code.replace("Sequence[Sequence[arvo.ArvoEvent] | Exception]:", "int:", 1)
     assert wrong != code
     with pytest.raises(AssertionError, match="incompatible type"):

@@ -1,15 +1,22 @@
-"""Brokers on the test's own database, handlers that write down what they saw, and patience."""
+"""Brokers on the test's own database, handlers that write down what they saw, and patience.
+
+With ARVO_TEST_POOLER=VERSION, or VERSION/unprepared, brokers and memories reach the database
+through PgBouncer of that version, in transaction mode: see tools/matrix.py.
+"""
 
 import asyncio
 import logging
+import os
 import time
 
+import pgbouncer
 import psycopg
 import pytest
 
 from arvo_plpg import HandlerOptions, PostgresEventBroker, WorkerOptions, create_arvo_event
 
 CLIENT = "com.example.client"
+UNPREPARED = os.environ.get("ARVO_TEST_POOLER", "").endswith("/unprepared")
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +37,36 @@ def until():
     return wait
 
 
+@pytest.fixture(scope="session")
+def pooler(server):
+    """The PgBouncer that was asked for; None: connections are direct."""
+    version, _, _ = os.environ.get("ARVO_TEST_POOLER", "").partition("/")
+    if not version:
+        yield None
+    else:
+        zero = UNPREPARED and version != "1.18"  # which does not know the setting
+        more = "max_prepared_statements = 0" if zero else ""
+        with pgbouncer.start(version, server.dsn, more) as running:
+            yield running
+
+
 @pytest.fixture
-async def broker_on(dsn):
+def road(dsn, pooler):
+    """Connection string for packages, and what goes with it."""
+    if pooler is None:
+        return dsn, {}
+    return pooler.dsn(dsn), {"prepare_threshold": None} if UNPREPARED else {}
+
+
+@pytest.fixture
+async def broker_on(dsn, road):
     """Start a broker: await broker_on(**arguments). All are stopped at the end of the test."""
     started = []
 
-    async def start(place=dsn, **arguments):
+    async def start(place=None, **arguments):
+        if place is None:
+            place, options = road
+            arguments = ({"listen_dsn": dsn} if place != dsn else {}) | options | arguments
         broker = PostgresEventBroker(place, **{"pool_size": 2} | arguments)
         await broker.start()
         started.append(broker)

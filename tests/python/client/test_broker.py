@@ -500,7 +500,8 @@ def test_options_are_checked_when_they_are_made(options, given, field):
 
 
 @pytest.mark.parametrize(
-    "given", [{"lease_seconds": 0.5}, {"lease_seconds": 301}, {"pool_size": 0}]
+    "given",
+    [{"lease_seconds": 0.5}, {"lease_seconds": 301}, {"pool_size": 0}, {"prepare_threshold": -1}],
 )
 def test_the_brokers_own_arguments_are_checked(dsn, given):
     with pytest.raises(InvalidOption) as caught:

@@ -36,10 +36,15 @@ def about(subject, parent=None):
 
 
 @pytest.fixture
-async def memory_on(dsn):
+async def memory_on(dsn, road):
     opened = []
 
-    async def connect(place=dsn, **options):
+    async def connect(place=None, **options):
+        if place is None:
+            place, more = road
+            if place != dsn:  # PgBouncer refuses what is told in the parameter "options"
+                more = more | {"statement_timeout_millis": 0}
+            options = more | options
         config = MemoryConfig(connection_string=place, **options)
         opened.append(await connect_postgres_machine_memory(version=1, config=config))
         return opened[-1]
@@ -471,6 +476,16 @@ async def test_statements_have_the_time_that_is_configured(memory_on, dsn):
         for setting, value in (("statement_timeout", "1234ms"), ("work_mem", "3MB")):
             cursor = await connection.execute("SELECT current_setting(%s)", [setting])
             assert await cursor.fetchone() == (value,)
+
+
+async def test_statements_have_the_time_of_the_role_when_none_is_configured(memory_on, dsn):
+    memory = await memory_on(dsn, statement_timeout_millis=0, prepare_threshold=None)
+    async with memory._pool.connection() as connection:
+        assert connection.prepare_threshold is None
+        cursor = await connection.execute(
+            "SELECT reset_val, source FROM pg_settings WHERE name = 'statement_timeout'"
+        )
+        assert await cursor.fetchone() == ("0", "default")
 
 
 @pytest.mark.parametrize("mode", ["create_if_not_exists", "if_tables_dont_exist"])
