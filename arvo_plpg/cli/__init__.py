@@ -13,13 +13,13 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, cast
 
-from arvo_plpg.cli import accept_cluster, demo, doctor, migrate, rebase, rollback
+from arvo_plpg.cli import accept_cluster, demo, doctor, migrate, rebase, rollback, serve
 from arvo_plpg.errors import ArvoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-COMMANDS = (migrate, rollback, doctor, rebase, accept_cluster, demo)
+COMMANDS = (migrate, rollback, doctor, rebase, accept_cluster, demo, serve)
 
 
 def parser() -> argparse.ArgumentParser:
