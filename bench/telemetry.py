@@ -79,8 +79,8 @@ def _sdk(*, exporting: bool) -> Iterator[None]:
         tracing.add_span_processor(BatchSpanProcessor(InMemorySpanExporter()))
     tracer = tracing.get_tracer("arvo_plpg")
     with (
-        mock.patch.object(trace, "get_tracer_provider", lambda: tracing),
-        mock.patch.object(metrics, "get_meter_provider", lambda: metering),
+        mock.patch.object(trace, "get_tracer_provider", return_value=tracing),
+        mock.patch.object(metrics, "get_meter_provider", return_value=metering),
         mock.patch.object(metrics, "get_meter", metering.get_meter),
         mock.patch.object(ours, "_OPEN_TELEMETRY", []),
         mock.patch("arvo_plpg.telemetry.spans._TRACER", tracer),

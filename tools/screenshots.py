@@ -52,6 +52,7 @@ class Shop:
         self._following = following
 
     async def execute(self, event: arvo.ArvoEvent) -> list[arvo.ArvoEvent]:
+        """Do the step."""
         await asyncio.sleep(random.expovariate(1 / STEPS[self.source]))
         if self.source == "com.shop.payment" and random.random() < 0.04:  # noqa: S311, PLR2004
             raise ConnectionError("the bank does not answer")
@@ -171,19 +172,13 @@ def main() -> int:
         with served(PageOptions(server.uri)) as address, alive(server.uri):
             time.sleep(SECONDS)
             with psycopg.connect(server.uri) as connection:
-                subject, letter, event = connection.execute(_EXAMPLES).fetchone() or ("", 0, "")
+                subject, event = connection.execute(_EXAMPLES).fetchone() or ("", "")
             dead = query("/story", event=event)
             shoot(address, directory / "queues.png")
             shoot(address, directory / "queues-dark.png", dark=True)
-            queue = query("/queue", name="com.shop.payment")
-            shoot(address + queue, directory / "queue.png", height=880)
             story = query("/story", subject=subject)
             shoot(address + story, directory / "story.png", height=920)
             shoot(address + dead, directory / "story-dead.png", height=600, dark=True)
-            shoot(address + "/dead", directory / "dead.png", height=480)
-            shoot(address + query("/dead/letter", dead=letter), directory / "letter.png")
-            shoot(address + "/schedules", directory / "schedules.png", height=320)
-            shoot(address + "/health", directory / "health.png", height=1180)
     return 0
 
 
@@ -193,7 +188,6 @@ SELECT
         SELECT lineage.subject FROM arvo.lineage
         ORDER BY (SELECT count(*) FROM arvo_v1.trace(lineage.subject)) DESC LIMIT 1
     ),
-    letter.dead,
     letter.event_id
 FROM arvo_v1.dead_letters('com.shop.payment') AS letter
 ORDER BY letter.dead DESC

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -66,6 +67,11 @@ def short(text: str | None, most: int = 48) -> str:
         return text
     half = (most - 1) // 2
     return f"{text[: most - 1 - half]}…{text[-half:]}"
+
+
+def rounded(text: str) -> str:
+    """Write an interval of PostgreSQL without the fraction of its seconds."""
+    return re.sub(r"(\d\d:\d\d:\d\d)\.\d+$", r"\1", text)
 
 
 def subject_name(subject: str) -> str:

@@ -168,7 +168,12 @@ def _row(
     x, y = place
     bars: list[Bar] = []
     marks: list[Mark] = []
+    before: datetime | None = None
     for step in deliveries:
+        if before is not None and step.accepted_at > before:
+            told = f"put off before attempt {step.attempt}"
+            _bar(bars, scale, "delay", (before, step.accepted_at), told)
+        before = step.settled_at
         kind = KINDS.get(step.outcome, "quiet")
         begun = step.claimed_at
         ready = step.due_at if step.due_at is not None and step.due_at > step.accepted_at else None

@@ -47,6 +47,7 @@ class Writer:
             looks.ago,
             looks.moment,
             looks.number,
+            looks.rounded,
             looks.short,
             looks.subject_name,
             looks.pretty,

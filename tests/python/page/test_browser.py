@@ -12,7 +12,10 @@ import uvicorn
 from arvo_plpg.page import PageOptions, create_app
 
 CHROMIUM = shutil.which("chromium")
-OWNED = "</title></text><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+OWNED = (
+    "</title></text><script>document.title='owned'</script>"
+    "<img src=x onerror=\"document.title='owned'\">"
+)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (Debian: chromium)")
 

@@ -177,7 +177,7 @@ def test_attempts_of_an_event_stand_in_one_row():
     picture = draw([failed, step("a", 5, attempt=2)])
     (row,) = picture.rows
     assert (row.attempts, row.outcome, len(row.marks)) == (2, "completed", 1)
-    assert [bar.kind for bar in row.bars] == ["wait", "run warn", "wait", "run good"]
+    assert [bar.kind for bar in row.bars] == ["wait", "run warn", "delay", "wait", "run good"]
 
 
 def test_a_chart_has_a_round_top():
