@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import os
 import random
 import socket
+import time
+from collections import Counter
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
@@ -30,9 +34,10 @@ from arvo_plpg.runtime.ending import end
 from arvo_plpg.runtime.route import DOMAINS, UNROUTABLE, handler_route, listener_route
 from arvo_plpg.runtime.worker import Worker
 from arvo_plpg.stream import AsyncStream
+from arvo_plpg.telemetry.dispatching import watched
+from arvo_plpg.telemetry.observer import dispatched
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import AsyncIterator, Sequence
 
     from arvo_plpg.handler import AnyHandler
@@ -176,8 +181,22 @@ class PostgresEventBroker:
         """Names of the queues registered in this process."""
         return [queue for queue in self._worker.routes if not queue.endswith("*")]
 
-    def set_logger(self, logger: logging.Logger) -> None:
-        """Report to this logger instead of ``arvo_plpg``."""
+    def set_logger(self, logger: logging.Logger | logging.LoggerAdapter[Any]) -> None:
+        """Report to this logger instead of ``arvo_plpg``.
+
+        Records that tell of a delivery carry ``event_id``, ``subject``, ``queue``, ``attempt`` and
+        what became of it as fields of their own (``extra``).
+
+        Raises:
+            InvalidArgument: it is no logger of the standard library, nor an adapter of one.
+        """
+        if not isinstance(logger, logging.Logger | logging.LoggerAdapter):
+            raise InvalidArgument(
+                "argument is not valid",
+                detail=f"logger is of type {type(logger).__name__}",
+                hint="Give a logging.Logger or a logging.LoggerAdapter.",
+                field="logger",
+            )
         self._worker.logger = logger
 
     async def register(self, handler: AnyHandler, options: HandlerOptions | None = None) -> Queue:
@@ -263,7 +282,13 @@ class PostgresEventBroker:
         self._check_sources([event])
         given = self._options(options, start_after, priority)
         async with self._connection(connection) as used:
-            return await Broker(used, schema=self._schema).dispatch(event, options=given)
+            contract = Broker(used, schema=self._schema)
+
+            async def one(events: Sequence[ArvoEvent]) -> list[Dispatched]:
+                return [await contract.dispatch(events[0], options=given)]
+
+            (answer,) = await watched([event], one)
+            return answer
 
     async def dispatch_many(
         self,
@@ -279,7 +304,8 @@ class PostgresEventBroker:
         self._check_sources(events)
         given = self._options(options, start_after, priority)
         async with self._connection(connection) as used:
-            return await Broker(used, schema=self._schema).dispatch_many(events, options=given)
+            contract = Broker(used, schema=self._schema)
+            return await watched(events, partial(contract.dispatch_many, options=given))
 
     async def dispatch_copy(
         self,
@@ -310,7 +336,11 @@ class PostgresEventBroker:
         given = self._options(options, start_after, priority)
         async with self._connection(connection) as used:
             contract = Broker(used, schema=self._schema)
-            return await contract.dispatch_copy(self._checked(events), options=given)
+            began = time.time_ns()
+            copied = await contract.dispatch_copy(self._checked(events), options=given)
+            told = Counter({("", answer.outcome): answer.events for answer in copied})
+            dispatched(told, began)
+            return copied
 
     async def _checked(self, events: AsyncEvents) -> AsyncIterator[ArvoEvent]:
         async for event in AsyncStream(events):

@@ -34,6 +34,7 @@
     │   ├── InvariantBroken         RV901
     │   └── ForeignCluster          RV902: restored into another cluster: call rebase
     ├── CopyInterrupted             a stream of events broke off; says how many are stored
+    ├── PackageMissing              what an extra of this package would have installed
     ├── EmbeddedError               an embedded server; see embedded/errors.py
     └── SchemaError                 the installation, not the data
         ├── InvalidSchemaName       a name that cannot be installed under
@@ -124,6 +125,10 @@ class CopyInterrupted(ArvoError):
             "what is stored is a duplicate then.",
         )
         self.stored = stored
+
+
+class PackageMissing(ArvoError):
+    """A package is not installed that an extra of this package names."""
 
 
 class SchemaError(ArvoError):

@@ -386,6 +386,20 @@ class Vital:
 
 
 @dataclass(frozen=True, slots=True)
+class Gauge:
+    """One figure for a monitoring system: of a queue, of one of its lanes, or of the installation.
+
+    An empty ``queue`` stands for all those beyond the limit together.
+    """
+
+    name: str
+    queue: str | None
+    priority: int | None
+    state: str | None
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Presence:
     """A process that has checked in; ``alive`` while it was seen within three of its rhythms."""
 

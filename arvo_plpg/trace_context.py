@@ -10,15 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, create_key, get_current, get_value
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from arvo_plpg.current import CURRENT
+
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
     from arvo_plpg.event import ArvoEvent
 
 _PROPAGATOR = TraceContextTextMapPropagator()
+
+PROCESSING = create_key("arvo-plpg-processing")
+"""Key of a context: id and source of the event whose run the active span is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +42,45 @@ def span_headers(span: Span) -> TraceHeaders:
     context = span.get_span_context()
     if not context.is_valid:
         return _NO_HEADERS
-    traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-    return TraceHeaders(traceparent, context.trace_state.to_header() or None)
+    return TraceHeaders(traceparent(context), context.trace_state.to_header() or None)
+
+
+def traceparent(context: SpanContext) -> str:
+    """Give the header that names a span."""
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def current_headers() -> TraceHeaders:
-    """Give the headers of the active span."""
-    return span_headers(trace.get_current_span())
+    """Give the headers of the active span; without one, those of the event that is worked on.
+
+    So they are passed on unchanged from hop to hop where nothing makes spans.
+    """
+    headers = span_headers(trace.get_current_span())
+    if headers.traceparent is None:
+        current = CURRENT.get()
+        if not isinstance(current, tuple) and current.headers is not None:
+            return TraceHeaders(*current.headers)
+    return headers
+
+
+def run_context(event: ArvoEvent) -> Context:
+    """Give the context for a span of an event's handler.
+
+    It is the active one if that is the worker's run of this event; otherwise the one that the
+    event's headers name.
+    """
+    if get_value(PROCESSING) == (event.id, event.source):
+        return get_current()
+    return event_context(event)
+
+
+def span_named(header: object) -> SpanContext | None:
+    """Give the span that a traceparent names; None if it names none."""
+    if not isinstance(header, str):
+        return None
+    context = _PROPAGATOR.extract({"traceparent": header}, Context())
+    found = trace.get_current_span(context).get_span_context()
+    return found if found.is_valid else None
 
 
 def event_context(event: ArvoEvent) -> Context:

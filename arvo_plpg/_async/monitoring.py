@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from arvo_plpg.jsonb import as_jsonb
-from arvo_plpg.rows import Explanation, HistoryEntry, Presence, QueueStats, Step, Vital
+from arvo_plpg.rows import Explanation, Gauge, HistoryEntry, Presence, QueueStats, Step, Vital
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,6 +62,10 @@ class Monitoring:
     async def health(self) -> list[Vital]:
         """What an operator should know, topic by topic: ok, notice or warning."""
         return await self._session.rows(Vital, "health")
+
+    async def gauges(self, most: int | None = None) -> list[Gauge]:
+        """Every figure for a monitoring system; of so many queues one by one, 1,000 by default."""
+        return await self._session.rows(Gauge, "gauges", most=most)
 
     async def workers(self) -> list[Presence]:
         """The processes that have checked in, and whether they are alive."""

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from opentelemetry import trace
 from opentelemetry.context import get_current
 
-from arvo_plpg.trace_context import event_attributes, event_context
+from arvo_plpg.trace_context import event_attributes, run_context, span_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from opentelemetry.trace import Span, SpanKind
 
     from arvo_plpg.event import ArvoEvent
 
 InheritFrom = Literal["EVENT", "CONTEXT"]
-"""Whose child the span is: the span named in the event's headers, or the active one."""
+"""Whose child the span is: the event's, or the active one.
+
+The event's is the worker's span of its run, or, without that, the span named in its headers.
+"""
 
 _TRACER = trace.get_tracer("arvo_plpg")
 
@@ -33,7 +36,7 @@ def handler_span(
     attributes: dict[str, str],
 ) -> Iterator[Span]:
     """Open the span, with the attributes of the consumed event; errors are put on it."""
-    context = event_context(event) if inherit_from == "EVENT" else get_current()
+    context = run_context(event) if inherit_from == "EVENT" else get_current()
     with _TRACER.start_as_current_span(
         name, context=context, kind=kind, attributes=attributes
     ) as span:
@@ -48,6 +51,18 @@ def record_outcome(span: Span, status: str, events: Sequence[ArvoEvent]) -> None
         span.set_attribute("arvo.handler.execution.status", status)
         for position, event in enumerate(events):
             span.set_attributes(event_attributes(event, f"emittables.{position}."))
+
+
+def link_answers(span: Span, event: ArvoEvent, answers: Iterable[Mapping[str, Any]]) -> None:
+    """Link the span of a step to the spans that its other collected answers come from."""
+    if not span.is_recording():
+        return
+    for answer in answers:
+        if (
+            answer["id"] != event.id
+            and (found := span_named(answer.get("traceparent"))) is not None
+        ):
+            span.add_link(found, {"cloudevents.event_id": answer["id"]})
 
 
 def warn(span: Span, message: str) -> None:

@@ -15,6 +15,7 @@ from arvo_plpg.frozen import freeze, thaw
 from arvo_plpg.handlers.callback import call
 from arvo_plpg.handlers.emission import Emission
 from arvo_plpg.handlers.emission_builder import EmissionDomains
+from arvo_plpg.handlers.handler_span import link_answers
 from arvo_plpg.handlers.service_contracts import ServiceContracts
 from arvo_plpg.handlers.version_handler import VersionHandler, functions_by_version
 from arvo_plpg.handlers.workflow_handler import Step, StepOutcome, WorkflowHandler
@@ -219,6 +220,7 @@ class ArvoResumable(WorkflowHandler):
         starts = step.event.type == self.source
         asked = _asked(previous, expected)
         collected = [answer for number in asked for answer in (expected or {})[number]]
+        link_answers(step.span, step.event, collected)
         result = await call(
             function,
             ResumableContext(

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
-
-from opentelemetry import trace
-from opentelemetry.trace import SpanKind
 
 from arvo_plpg.runtime.delivery import begin
 from arvo_plpg.runtime.emitted import checked
-from arvo_plpg.trace_context import event_context
+from arvo_plpg.telemetry.spans import batch_span, tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from arvo_plpg.event import ArvoEvent
     from arvo_plpg.handler import BatchHandler
     from arvo_plpg.runtime.delivery import Delivery
-
-_TRACER = trace.get_tracer("arvo_plpg")
 
 
 async def run_batch(
@@ -45,7 +40,7 @@ async def run_batch(
         else:
             whole.append(delivery)
     begin(tuple(whole))
-    with _span(handler.source, events):
+    with batch_span(handler.source, whole) if tracing() else nullcontext():
         given = await handler.execute_many(events) if events else []
     if not isinstance(given, list | tuple) or len(given) != len(whole):  # the events are its own
         told = f"{len(given)}" if isinstance(given, list | tuple) else type(given).__name__
@@ -71,19 +66,3 @@ def _outcome(given: object, source: str) -> list[ArvoEvent] | Exception:
         return checked(given, source)
     except TypeError as error:
         return error
-
-
-@contextmanager
-def _span(source: str, events: Sequence[ArvoEvent]) -> Iterator[None]:
-    """Open a span with a link to the span of each event; errors are put on it."""
-    with _TRACER.start_as_current_span(
-        f"Batch.{source}",
-        kind=SpanKind.CONSUMER,
-        attributes={"arvo.handler.source": source, "messaging.batch.message_count": len(events)},
-    ) as span:
-        if span.is_recording():
-            for event in events:
-                linked = trace.get_current_span(event_context(event)).get_span_context()
-                if linked.is_valid:
-                    span.add_link(linked, {"cloudevents.event_id": event.id})
-        yield

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from arvo_plpg.current import CURRENT
 from arvo_plpg.error_record import ErrorRecord
 from arvo_plpg.errors import ForeignSubject, VersionConflict
 from arvo_plpg.event import ArvoEvent
 from arvo_plpg.jsonb import as_json
 from arvo_plpg.machine_memory import MemoryMetadata, StateRecord
+from arvo_plpg.trace_context import traceparent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_CURRENT: ContextVar[Delivery | tuple[Delivery, ...]] = ContextVar("arvo_plpg_delivery", default=())
+    from opentelemetry.trace import SpanContext
 
 
 class Delivery:
@@ -39,6 +40,7 @@ class Delivery:
         asked_at: when the claim was sent: its lease lasts from then on, at the least.
         arrived: when the answer came.
         started: when its handler began; None before that.
+        span: the span of its run, where there is one.
     """
 
     __slots__ = (
@@ -56,6 +58,7 @@ class Delivery:
         "next",
         "number",
         "queue",
+        "span",
         "started",
         "state",
         "written",
@@ -91,6 +94,7 @@ class Delivery:
         self.finished = False
         self.has_turn = False
         self.started: float | None = None
+        self.span: SpanContext | None = None
         self._event: ArvoEvent | None = None
 
     @property
@@ -122,6 +126,12 @@ class Delivery:
             found = found.next
         return found
 
+    @property
+    def headers(self) -> tuple[str, str | None] | None:
+        """The event's traceparent and tracestate, as they came; None without."""
+        found = self.flat.get("traceparent")
+        return (str(found), self.flat.get("tracestate")) if found else None
+
     def remaining(self) -> float:
         """Seconds until the handler is cancelled; negative when it is overdue."""
         started = time.monotonic() if self.started is None else self.started
@@ -140,7 +150,7 @@ class Delivery:
         """Give the result of a handler that returned."""
         result = self._result("completed")
         if events:
-            result["events"] = [event.to_dict() for event in events]
+            result["events"] = [self._caused(event.to_dict()) for event in events]
         if state is not None:
             result["state"] = state
         return result
@@ -151,11 +161,20 @@ class Delivery:
 
     def failed_with(self, record: ErrorRecord) -> dict[str, Any]:
         """Give the result of a handler that raised what is written down already."""
-        return self._result("failed") | {"error": record.to_dict()}
+        error = record.to_dict()
+        if self.span is not None:
+            error["traceparent"] = traceparent(self.span)  # the next attempt links to it
+        return self._result("failed") | {"error": error}
 
     def released(self) -> dict[str, Any]:
         """Give the result of a delivery that goes back without its attempt being charged."""
         return self._result("released")
+
+    def _caused(self, emitted: dict[str, Any]) -> dict[str, Any]:
+        """Let what was emitted without a trace of its own belong to that of its cause."""
+        if emitted.get("traceparent") is None and (headers := self.headers) is not None:
+            emitted["traceparent"], emitted["tracestate"] = headers
+        return emitted
 
     def _result(self, outcome: str) -> dict[str, Any]:
         result: dict[str, Any] = {
@@ -168,7 +187,7 @@ class Delivery:
         return result
 
 
-begin = _CURRENT.set
+begin = CURRENT.set
 """Let :func:`current_delivery` tell of this one, or of this batch, in this context."""
 
 
@@ -178,13 +197,13 @@ def current_delivery() -> Delivery | None:
     Its ``attempt``, ``cause`` and ``remaining()`` seconds are of use to handlers. None in a batch
     handler, too: see :func:`current_deliveries`.
     """
-    current = _CURRENT.get()
+    current = CURRENT.get()
     return current if isinstance(current, Delivery) else None
 
 
 def current_deliveries() -> tuple[Delivery, ...]:
     """Give the deliveries that the running batch handler works on, in the order of its events."""
-    current = _CURRENT.get()
+    current = CURRENT.get()
     return (current,) if isinstance(current, Delivery) else current
 
 

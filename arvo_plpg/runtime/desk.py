@@ -24,13 +24,14 @@ class Desk:
 
     Attributes:
         nudge: called with a station where something has ended or become free.
-        warn: called when a handler has failed, as a logger's ``warning``.
+        warn: called when a handler has failed, as a logger's ``warning``, with ``extra``.
         settlement: the results.
         turns: who may write the state of a subject.
         watch: over the deadlines.
         lease: seconds that a lease lasts from its claim, or from the last beat that kept it.
         kept_at: when the heartbeat last kept the leases, as :func:`time.monotonic` says.
         stopping: whether nothing more is to begin.
+        tracing: whether spans are wanted.
         leaving: tasks of handlers whose result does not count any more.
     """
 
@@ -42,6 +43,7 @@ class Desk:
     lease: float = inf
     kept_at: float = -inf
     stopping: bool = False
+    tracing: bool = False
     leaving: set[asyncio.Task[None]] = field(default_factory=set)
 
     def has_lapsed(self, delivery: Delivery, now: float) -> bool:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from arvo_plpg.error_record import ErrorRecord
 from arvo_plpg.errors import DeadlineExceeded
+from arvo_plpg.runtime.log_fields import log_fields, shown
 from arvo_plpg.runtime.step import carry_on
 from arvo_plpg.runtime.turns import StaleClaim
+from arvo_plpg.telemetry.spans import process_span
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from arvo_plpg.runtime.delivery import Delivery
     from arvo_plpg.runtime.desk import Desk
-    from arvo_plpg.runtime.route import Outcome, Result
+    from arvo_plpg.runtime.route import Outcome, Result, Run
     from arvo_plpg.runtime.station import Station
 
     Answer = TypeVar("Answer")
@@ -111,8 +113,9 @@ class Slot:
                 if began > delivery.asked_at + lease and self._gave_up(delivery, began):
                     break
                 delivery.started = began
+                running = _traced(run, delivery) if self._desk.tracing else run(delivery)
                 try:
-                    result = await self._run(run(delivery), began + delivery.expire_in)
+                    result = await self._run(running, began + delivery.expire_in)
                 except BaseException as error:  # or nobody would settle it
                     if self._abandoned:
                         return
@@ -255,6 +258,7 @@ class Slot:
             delivery.attempt,
             record.name,
             record.message[:500],
+            extra=log_fields(delivery) | {"outcome": "failed"},
         )
         return delivery.failed_with(record)
 
@@ -266,5 +270,11 @@ class Slot:
             batch[0].queue,
             record.name,
             record.message[:500],
+            extra={"queue": shown(batch[0].queue), "outcome": "failed"},
         )
         return [delivery.failed_with(record) for delivery in batch]
+
+
+async def _traced(run: Run, delivery: Delivery) -> Result | None:
+    with process_span(delivery):
+        return await run(delivery)

@@ -37,17 +37,21 @@ from arvo_plpg.runtime.gate import Gate
 from arvo_plpg.runtime.heartbeat import Heartbeat
 from arvo_plpg.runtime.judge import POSTPONE_SECONDS, judge
 from arvo_plpg.runtime.loaders import read_quickly
+from arvo_plpg.runtime.log_fields import log_fields
 from arvo_plpg.runtime.rest import Rest
 from arvo_plpg.runtime.route import Route
 from arvo_plpg.runtime.station import LINGER_SECONDS, STALE_SECONDS, Station
+from arvo_plpg.telemetry.observer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from arvo_plpg.rows import Queue, Worked
     from arvo_plpg.runtime.delivery import Delivery
+    from arvo_plpg.runtime.log_fields import Logger
     from arvo_plpg.runtime.settlement import Report, Settlement
     from arvo_plpg.runtime.slot import Slot
+    from arvo_plpg.telemetry.observer import Tally
 
 _MOST_AT_ONCE = 1000
 _LONGEST_POSTPONE_SECONDS = 30.0
@@ -76,7 +80,7 @@ class Worker:
         schema: str = "arvo",
         name: str | None = None,
         lease: float = 8.0,
-        logger: logging.Logger | None = None,
+        logger: Logger | None = None,
         listen_dsn: str | None = None,
         prepare_threshold: int | None = 5,
     ) -> None:
@@ -85,7 +89,7 @@ class Worker:
         self._schema = schema
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self._lease = lease
-        self.logger = logger or logging.getLogger("arvo_plpg")
+        self.logger: Logger = logger or logging.getLogger("arvo_plpg")
         self._routes: dict[str, Route] = {}
         self._unregistered: list[Route] = []
         self._narrowed: set[str] = set()
@@ -94,8 +98,13 @@ class Worker:
         self._known: dict[str, Station] = {}
         self._desk: Desk | None = None
         self._rest = Rest()
+        self._observer = Observer(self.name)
         self._gate = Gate(
-            listen_dsn or dsn, schema, self._woken, self._warn, direct=listen_dsn is not None
+            listen_dsn or dsn,
+            schema,
+            self._woken,
+            self._wakeup_lost,
+            direct=listen_dsn is not None,
         )
         self._looked_at = 0.0
         self._loop_task: asyncio.Task[None] | None = None
@@ -214,7 +223,7 @@ class Worker:
             leases=desk.settlement.leases.copy,  # in its thread: one step of the interpreter
             lost=lost,
             kept=kept,
-            warn=self._warn,
+            warn=self._heartbeat_failed,
             prepare_threshold=self._prepare_threshold,
         )
         heartbeat.start()
@@ -233,6 +242,7 @@ class Worker:
 
     def _report_trouble(self, error: Exception, kept: int) -> None:
         if is_lost(error):
+            self._observer.reconnects("claims")
             self.logger.warning("connection lost (%s); %d results are kept", _kind(error), kept)
         else:
             self.logger.error("a call of the database failed", exc_info=error)
@@ -254,7 +264,7 @@ class Worker:
         self, desk: Desk, connection: psycopg.AsyncConnection[Any], backoff: Backoff
     ) -> None:
         broker = Broker(connection, schema=self._schema)
-        settlement = desk.settlement
+        settlement, observer = desk.settlement, self._observer
         settlement.resend()
         while not self._finished(desk):
             await self._register(broker)
@@ -267,15 +277,22 @@ class Worker:
             asked = self._wanted(desk, now)
             emits = any(report.emits for report in reports)
             hopping = emits and not self._slots()
+            watched = observer.look()
+            desk.tracing = observer.tracing
+            began = time.time_ns() if watched else 0
             try:
                 answers = await self._exchange(broker, reports, asked, hopping=hopping)
             except (ArvoError, psycopg.Error) as error:
+                if watched:
+                    observer.exchanged(reports, began, error)
                 if is_lost(error) or not reports:
                     raise
                 answers = await self._one_by_one(desk, broker, POSTPONE_SECONDS)
+            else:
+                if watched:
+                    observer.exchanged(reports, began)
             backoff.reset()
-            reports = settlement.answered()
-            over = judge(desk, reports, answers, self.logger)
+            over = self._judge(desk, answers)
             self._looked_at = time.monotonic()
             got = self._take(desk, answers, now)
             idle = idle_of(answers)
@@ -325,7 +342,18 @@ class Worker:
         if first is None:
             return []
         answers = await self._one_by_one(desk, broker, first.wait)
-        return judge(desk, desk.settlement.answered(), answers, self.logger)
+        return self._judge(desk, answers)
+
+    def _judge(self, desk: Desk, answers: Sequence[Worked]) -> list[str]:
+        """Take note of what became of the results; name the workflows whose state may go."""
+        reports, observer = desk.settlement.answered(), self._observer
+        if not observer.sinks:
+            return judge(desk, reports, answers, self.logger)
+        tally: Tally = Counter()
+        over = judge(desk, reports, answers, self.logger, tally)
+        observer.settled(tally)
+        observer.ran(reports)
+        return over
 
     async def _one_by_one(self, desk: Desk, broker: Broker, wait: float) -> list[Worked]:
         """Settle each result by itself: the call with all of them was refused as a whole.
@@ -350,6 +378,7 @@ class Worker:
                         first.event_id,
                         first.queue,
                         wait,
+                        extra=log_fields(first),
                     )
                     longer = min(wait * 2, _LONGEST_POSTPONE_SECONDS)
                     settlement.postpone(report, wait, longer)
@@ -434,6 +463,10 @@ class Worker:
         ]
         for lease, count in Counter(delivery.lease for delivery in deliveries).items():
             desk.settlement.hold(lease, count)
+        if self._observer.sinks:
+            counted = Counter(delivery.queue for delivery in deliveries)
+            for queue, count in counted.items():
+                self._observer.claimed(queue, count)
         for queue, together in groupby(deliveries, attrgetter("queue")):
             station = self._station_of(queue)
             if station is None or desk.stopping:
@@ -488,10 +521,12 @@ class Worker:
         """Cancel what runs under a lease without being held any more."""
         for station in self._stations.values():
             for delivery in station.lose(token, held):
+                self._observer.lost(delivery.queue)
                 self.logger.warning(
                     "event %a in %a: its lease is lost; the handler is cancelled",
                     delivery.event_id,
                     delivery.queue,
+                    extra=log_fields(delivery),
                 )
         self._rest.end()
 
@@ -502,8 +537,18 @@ class Worker:
                 station.claim_at = 0.0
                 self._rest.end()
 
-    def _warn(self, message: str, *facts: object) -> None:
-        self.logger.warning(message, *facts)
+    def _warn(
+        self, message: str, *facts: object, extra: Mapping[str, object] | None = None
+    ) -> None:
+        self.logger.warning(message, *facts, extra=extra)
+
+    def _heartbeat_failed(self, message: str, *facts: object) -> None:
+        self._observer.reconnects("heartbeat")
+        self._warn(message, *facts)
+
+    def _wakeup_lost(self, message: str, *facts: object) -> None:
+        self._observer.reconnects("wakeup")
+        self._warn(message, *facts)
 
     def _finished(self, desk: Desk) -> bool:
         return desk.stopping and not self._slots() and not len(desk.settlement)

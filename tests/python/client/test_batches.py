@@ -247,7 +247,8 @@ async def test_a_batch_has_one_span_with_a_link_to_each_event(
 ):
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr("arvo_plpg.runtime.batch._TRACER", provider.get_tracer("arvo_plpg"))
+    monkeypatch.setattr("arvo_plpg.telemetry.spans._TRACER", provider.get_tracer("arvo_plpg"))
+    monkeypatch.setattr("arvo_plpg.runtime.batch.tracing", lambda: True)
     emitted = []
 
     async def act(events):
@@ -262,11 +263,11 @@ async def test_a_batch_has_one_span_with_a_link_to_each_event(
     await broker.register(Batches(act), worker_options(batch_size=4, retry_limit=0))
     await until(exporter.get_finished_spans)
     (span,) = exporter.get_finished_spans()
-    assert (span.name, span.kind, span.parent) == (f"Batch.{TASK}", SpanKind.CONSUMER, None)
+    assert (span.name, span.kind, span.parent) == (f"process {TASK}", SpanKind.CONSUMER, None)
     assert [(link.context.trace_id, link.context.span_id) for link in span.links] == [
         (n, n) for n in (1, 2, 3)
     ]
-    assert [link.attributes["cloudevents.event_id"] for link in span.links] == [
+    assert [link.attributes["messaging.message.id"] for link in span.links] == [
         one.id for one in asked
     ]
     assert span.attributes["messaging.batch.message_count"] == 4

@@ -54,6 +54,42 @@ def test_without_a_tally_figures_are_right_and_dear(actors, stage):
     assert ann.blocks(STATS) * 4 < without
 
 
+def test_gauges_cost_the_same_whatever_waits(actors, stage):
+    ann = actors()
+    ann.register("q")
+    costs = []
+    for rows in (30_000, 150_000):
+        fill(stage, rows)
+        ann.ask("SELECT arvo.tally_lanes()")
+        ann.ask("SELECT count(*) FROM arvo_v1.gauges()")
+        costs.append(ann.blocks("SELECT * FROM arvo_v1.gauges()"))
+    depth = "SELECT state, value FROM arvo_v1.gauges() WHERE name = 'arvo.queue.depth' ORDER BY 1"
+    assert ann.ask(depth) == [
+        ("deferred", 180_000.0),
+        ("ready", 180_000.0),
+        ("running", 0.0),
+        ("waiting", 0.0),
+    ]
+    assert costs[1] < costs[0] * 1.3
+    assert costs[1] < 1500
+
+
+def test_gauges_of_idle_queues_are_a_few_look_ups_each(actors):
+    ann = actors()
+    queues = 600
+    ann.ask(
+        "SELECT count(*) FROM arvo_v1.dispatch_many((SELECT jsonb_agg(stage.event("
+        "'e' || n, 'many.' || n)) FROM generate_series(1, %s) AS n))",
+        queues,
+    )
+    while taken := ann.take(10_000, "many.*"):
+        ann.complete(*taken)
+    ann.ask("SELECT arvo.tally_lanes()")
+    ann.ask("SELECT count(*) FROM arvo_v1.gauges()")
+    assert ann.blocks("SELECT * FROM arvo_v1.gauges()") < queues * 120
+    assert ann.ask("SELECT count(*) FROM arvo_v1.gauges(10) WHERE queue IS NOT NULL") == [(88,)]
+
+
 @pytest.fixture
 def history(actors: Any, stage: psycopg.Connection) -> Any:
     """A session on a database where many deliveries of others have been run, and one workflow."""

@@ -1,0 +1,121 @@
+"""``arvo-plpg serve``: a page to look at, and metrics for Prometheus."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from arvo_plpg.cli.options import add_database, dsn
+from arvo_plpg.errors import InvalidOption, PackageMissing
+
+if TYPE_CHECKING:
+    import argparse
+
+    from arvo_plpg.cli.options import Subcommands
+
+TOKEN_VARIABLE = "ARVO_PAGE_TOKEN"  # noqa: S105 - its name
+
+
+def add(subcommands: Subcommands) -> None:
+    """Add the command."""
+    parser = subcommands.add_parser(
+        "serve",
+        help="show queues, stories and dead letters in a browser",
+        description="Serve pages that show queues with live charts, the story of a workflow, dead "
+        "letters, schedules and health; /metrics for Prometheus, /healthz. Read-only unless "
+        "actions are allowed. Needs the extra 'page'. Example: arvo-plpg serve --port 8321",
+    )
+    add_database(parser)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to bind (default: %(default)s)"
+    )
+    parser.add_argument("--port", type=int, default=8321, help="port (default: %(default)s)")
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name that the page goes by, such as that of a proxy; may be repeated",
+    )
+    parser.add_argument(
+        "--allow-actions",
+        action="store_true",
+        help="let those who sign in redrive, discard, pause and resume",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"holds the token to sign in with (default: ${TOKEN_VARIABLE}; with neither, actions "
+        "have one that is printed)",
+    )
+    parser.add_argument(
+        "--show-payloads", action="store_true", help="show the data of events, which are hidden"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    try:
+        import uvicorn  # noqa: PLC0415 - an extra
+
+        from arvo_plpg.page import PageOptions, create_app  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise PackageMissing(
+            f"{error.name} is not installed", hint="pip install 'arvo-plpg[page]'"
+        ) from error
+    token = _token(arguments.token_file)
+    local = _is_local(arguments.host)
+    if token is None and arguments.allow_actions:
+        token = secrets.token_hex(16)
+        sys.stderr.write(f"arvo-plpg: sign in with the token {token}\n")
+    if token is None and not local:
+        raise InvalidOption(
+            "a token is missing",
+            hint=f"A page that others can reach needs one: set ${TOKEN_VARIABLE} or --token-file.",
+            field="token",
+        )
+    names = {"127.0.0.1", "localhost", "[::1]", *map(str.lower, arguments.allowed_host)}
+    if arguments.host not in {"0.0.0.0", "::"}:  # noqa: S104 - compared
+        host = arguments.host.lower()
+        names.add(f"[{host}]" if ":" in host else host)
+    options = PageOptions(
+        dsn(arguments),
+        schema=arguments.schema,
+        hosts=frozenset(names),
+        token=token,
+        protect_reading=not local,
+        allow_actions=arguments.allow_actions,
+        show_payloads=arguments.show_payloads,
+    )
+    app = create_app(options)
+    sys.stderr.write(f"arvo-plpg: http://{arguments.host}:{arguments.port}/\n")
+    uvicorn.run(
+        app,
+        host=arguments.host,
+        port=arguments.port,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+    )
+    return 0
+
+
+def _token(file: Path | None) -> str | None:
+    if file is not None:
+        return file.read_text(encoding="utf-8").strip()
+    return os.environ.get(TOKEN_VARIABLE) or None
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+DROP TYPE arvo_v1.gauge;
