@@ -1,6 +1,7 @@
 """PgBouncer in transaction mode before a server, for the tests: Debian's, without root."""
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from arvo_plpg.embedded import account as accounts
 CHOICES = {"1.18": "", "1.24": "trixie"}
 """By version: the release of Debian that has it; none: the one that this is, Debian 12."""
 PORT = 6432
+PR_SET_PDEATHSIG = 1
 PATIENCE = 20  # seconds until it takes connections
 SETTINGS = """\
 [databases]
@@ -115,12 +117,17 @@ def start(version: str, server: str, more: str = "") -> Iterator[Pooler]:
                 stderr=stack.enter_context((place / "log").open("w")),
                 cwd=place,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call of the C library
                 **(identity if account.drop else {}),  # type: ignore[call-overload]
             )
         )
         stack.callback(process.send_signal, signal.SIGKILL)
         pooler = Pooler(_greeting(process, place, facts), place)
         yield pooler
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _greeting(process: "subprocess.Popen[bytes]", place: Path, facts: Mapping[str, object]) -> str:
