@@ -128,7 +128,17 @@ class CopyInterrupted(ArvoError):
 
 
 class PackageMissing(ArvoError):
-    """A package is not installed that an extra of this package names."""
+    """A package is not installed that an extra of this package names.
+
+    Args:
+        package: the package.
+        extra: the extra that would have installed it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"the package {package!r} is missing", hint=f"pip install 'arvo-plpg[{extra}]'"
+        )
 
 
 class SchemaError(ArvoError):

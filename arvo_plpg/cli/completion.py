@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from arvo_plpg.cli.extra import missing
 from arvo_plpg.cli.options import add_command
 from arvo_plpg.cli.paper import document
+from arvo_plpg.errors import PackageMissing
 
 if TYPE_CHECKING:
     import argparse
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import shtab  # noqa: PLC0415 - an extra
     except ImportError:
-        raise missing("completion", "shtab") from None
+        raise PackageMissing("shtab", "cli") from None
     script = shtab.complete(parser(), shell=arguments.shell)
     if arguments.json:
         document({"shell": arguments.shell, "script": script})

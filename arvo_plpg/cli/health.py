@@ -1,7 +1,9 @@
 """Health: whether a worker lives and is ready, over HTTP, for those who watch over processes.
 
 ``GET /live`` answers while the event loop turns. ``GET /ready`` answers 200 when the worker has
-begun, is not stopping, and its database answers within two seconds; else 503.
+begun, is not stopping, and its database answers within two seconds; else 503. ``GET /metrics`` has
+what this process counts, for Prometheus, if the extra ``metrics`` is installed; the gauges of the
+database are told once, by ``arvo-plpg serve``.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from typing import TYPE_CHECKING, Self
 
 import psycopg
 
-from arvo_plpg.errors import ArvoError
+from arvo_plpg import telemetry
+from arvo_plpg.errors import ArvoError, PackageMissing
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from arvo_plpg.broker import PostgresEventBroker
+    from arvo_plpg.telemetry.prometheus import Exposition
 
 _PATIENCE_SECONDS = 2.0
 _REQUEST_SECONDS = 5.0
@@ -33,6 +37,16 @@ _REASONS = {
 }
 
 
+_Told = dict[str, str] | tuple[str, bytes]
+"""What is told: a status, or a text with its content type."""
+
+
+def _written(told: _Told) -> tuple[str, bytes]:
+    if isinstance(told, dict):
+        return "application/json", json.dumps(told).encode() + b"\n"
+    return told
+
+
 class Health:
     """The endpoint. Without an address it does nothing.
 
@@ -44,11 +58,19 @@ class Health:
         self._address = address
         self._server: asyncio.Server | None = None
         self._broker: PostgresEventBroker | None = None
+        self._metrics: Exposition | None = None
+        self._answers = {
+            b"/live": self._live,
+            b"/ready": self._ready,
+            b"/metrics": self._figures,
+        }
         self.stopping = False
 
     async def __aenter__(self) -> Self:
         if self._address is None:
             return self
+        with contextlib.suppress(PackageMissing):
+            self._metrics = telemetry.exposition()
         host, port = self._address
         try:
             self._server = await asyncio.start_server(self._answer, host, port, limit=_LONGEST_HEAD)
@@ -73,6 +95,8 @@ class Health:
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+        if self._metrics is not None:
+            self._metrics.close()
 
     def watch(self, broker: PostgresEventBroker) -> None:
         """Be ready as long as this broker is."""
@@ -82,9 +106,9 @@ class Health:
         try:
             async with asyncio.timeout(_REQUEST_SECONDS):
                 code, told = await self._reply(reader)
-                body = json.dumps(told).encode() + b"\n"
+                kind, body = _written(told)
                 head = (
-                    f"HTTP/1.1 {code} {_REASONS[code]}\r\nContent-Type: application/json\r\n"
+                    f"HTTP/1.1 {code} {_REASONS[code]}\r\nContent-Type: {kind}\r\n"
                     f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\n"
                     "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
                 )
@@ -97,7 +121,7 @@ class Health:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def _reply(self, reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+    async def _reply(self, reader: asyncio.StreamReader) -> tuple[int, _Told]:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
@@ -106,16 +130,22 @@ class Health:
         if len(parts) != 3:  # noqa: PLR2004
             return 400, {"status": "no HTTP"}
         method, path, _ = parts
-        path = path.split(b"?")[0]
-        if path not in {b"/live", b"/ready"}:
-            return 404, {"status": "ask for /live or /ready"}
+        answer = self._answers.get(path.split(b"?")[0])
+        if answer is None:
+            return 404, {"status": "ask for /live, /ready or /metrics"}
         if method != b"GET":
             return 405, {"status": "ask with GET"}
-        if path == b"/live":
-            return 200, {"status": "live"}
-        return await self._ready()
+        return await answer()
 
-    async def _ready(self) -> tuple[int, dict[str, str]]:
+    async def _live(self) -> tuple[int, _Told]:
+        return 200, {"status": "live"}
+
+    async def _figures(self) -> tuple[int, _Told]:
+        if self._metrics is None:
+            return 404, {"status": "install arvo-plpg[metrics]"}
+        return 200, self._metrics.render()
+
+    async def _ready(self) -> tuple[int, _Told]:
         if self.stopping:
             return 503, {"status": "stopping"}
         if self._broker is None:

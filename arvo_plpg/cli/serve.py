@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arvo_plpg.cli.options import add_database, dsn
+from arvo_plpg.cli.options import add_command, dsn
+from arvo_plpg.cli.paper import json_line
 from arvo_plpg.errors import InvalidOption, PackageMissing
 
 if TYPE_CHECKING:
@@ -22,14 +23,16 @@ TOKEN_VARIABLE = "ARVO_PAGE_TOKEN"  # noqa: S105 - its name
 
 def add(subcommands: Subcommands) -> None:
     """Add the command."""
-    parser = subcommands.add_parser(
+    parser = add_command(
+        subcommands,
         "serve",
-        help="show queues, stories and dead letters in a browser",
+        summary="show queues, stories and dead letters in a browser",
         description="Serve pages that show queues with live charts, the story of a workflow, dead "
         "letters, schedules and health; /metrics for Prometheus, /healthz. Read-only unless "
-        "actions are allowed. Needs the extra 'page'. Example: arvo-plpg serve --port 8321",
+        "actions are allowed. Needs the extra 'page'.",
+        example="arvo-plpg serve --port 8321\narvo-plpg serve --allow-actions --token-file token",
+        run=run,
     )
-    add_database(parser)
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to bind (default: %(default)s)"
     )
@@ -56,7 +59,6 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument(
         "--show-payloads", action="store_true", help="show the data of events, which are hidden"
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,9 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         from arvo_plpg.page import PageOptions, create_app  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise PackageMissing(
-            f"{error.name} is not installed", hint="pip install 'arvo-plpg[page]'"
-        ) from error
+        raise PackageMissing(str(error.name), "page") from error
     token = _token(arguments.token_file)
     local = _is_local(arguments.host)
     if token is None and arguments.allow_actions:
@@ -94,7 +94,12 @@ def run(arguments: argparse.Namespace) -> int:
         show_payloads=arguments.show_payloads,
     )
     app = create_app(options)
-    sys.stderr.write(f"arvo-plpg: http://{arguments.host}:{arguments.port}/\n")
+    url = f"http://{arguments.host}:{arguments.port}/"
+    if arguments.json:
+        sys.stdout.write(json_line({"url": url}))
+        sys.stdout.flush()
+    else:
+        sys.stderr.write(f"arvo-plpg: {url}\n")
     uvicorn.run(
         app,
         host=arguments.host,

@@ -13,10 +13,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from arvo_plpg.cli.board import Board, Look, now
 from arvo_plpg.cli.calls import broker
-from arvo_plpg.cli.extra import missing
 from arvo_plpg.cli.options import add_command, dsn, duration, positive
 from arvo_plpg.cli.paper import has_colour, json_line
-from arvo_plpg.errors import ArvoError
+from arvo_plpg.errors import ArvoError, PackageMissing
 from arvo_plpg.schema.target import Target
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import rich  # noqa: F401, PLC0415 - an extra
     except ImportError:
-        raise missing("top", "rich") from None
+        raise PackageMissing("rich", "cli") from None
     return _run_screen(arguments)
 
 

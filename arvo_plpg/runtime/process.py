@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
-from arvo_plpg.errors import InvalidArgument
+from arvo_plpg.errors import PackageMissing
 from arvo_plpg.violation import ExecutionViolation
 
 if TYPE_CHECKING:
@@ -33,16 +33,12 @@ async def in_process(function: Callable[[*Arguments], Answer], *arguments: *Argu
 
     Raises:
         ExecutionViolation: the process died, so the event is to be delivered again.
-        InvalidArgument: the package ``anyio`` is missing.
+        PackageMissing: the package ``anyio`` is missing.
     """
     try:
         from anyio import BrokenWorkerProcess, to_process  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise InvalidArgument(
-            "the package 'anyio' is missing",
-            hint="Install arvo-plpg[processes].",
-            field="function",
-        ) from error
+        raise PackageMissing("anyio", "processes") from error
     try:
         return await to_process.run_sync(function, *arguments, cancellable=True)
     except BrokenWorkerProcess as error:

@@ -17,9 +17,7 @@ try:
     from prometheus_client.exposition import choose_encoder
     from prometheus_client.registry import Collector
 except ModuleNotFoundError as error:
-    raise PackageMissing(
-        "prometheus-client is not installed", hint="pip install 'arvo-plpg[metrics]'"
-    ) from error
+    raise PackageMissing("prometheus-client", "metrics") from error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

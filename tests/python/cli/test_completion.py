@@ -47,7 +47,9 @@ $fn; echo "${{COMPREPLY[@]}}"
 def test_without_the_extra_it_says_what_to_install(words, library, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
     assert main(words) == 1
-    assert f"needs the library {library}" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"'{library}' is missing" in told
+    assert "arvo-plpg[cli]" in told
 
 
 def test_json(capsys):

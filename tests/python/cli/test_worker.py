@@ -89,6 +89,20 @@ def ask(address, path, method="GET"):
             return error.code, json.load(error)
 
 
+def test_it_tells_prometheus_what_it_counts(run, calls, event, eventually):
+    _, address = run("program:register")
+    calls.dispatch(event())
+    assert eventually(lambda: len(answers(calls)) == 1)
+
+    def told():
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=20) as answer:
+            assert answer.headers["content-type"].startswith("text/plain")
+            return answer.read().decode()
+
+    assert eventually(lambda: re.search(r'^arvo_settled\w*\{.*"completed".*\} 1\.0$', told(), re.M))
+    assert "arvo_up" not in told()  # gauges are the database's, told by serve
+
+
 def answers(calls):
     return [
         step.outcome

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import arvo_plpg as arvo
+from arvo_plpg.errors import PackageMissing
 
 PLACE = Path(__file__).with_name("computing.py")
 
@@ -64,6 +65,6 @@ async def test_a_deadline_stops_the_process(
 
 async def test_without_the_package_it_says_what_to_install(monkeypatch, computing):
     monkeypatch.setitem(sys.modules, "anyio", None)
-    with pytest.raises(arvo.InvalidArgument) as caught:
+    with pytest.raises(PackageMissing) as caught:
         await arvo.in_process(computing.where, 1)
     assert "arvo-plpg[processes]" in caught.value.hint
