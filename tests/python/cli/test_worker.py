@@ -99,7 +99,9 @@ def test_it_tells_prometheus_what_it_counts(run, calls, event, eventually):
             assert answer.headers["content-type"].startswith("text/plain")
             return answer.read().decode()
 
-    assert eventually(lambda: re.search(r'^arvo_settled\w*\{.*"completed".*\} 1\.0$', told(), re.M))
+    assert eventually(
+        lambda: re.search(r'^arvo_settled\w*\{.*"completed".*\} 1\.0$', told(), re.MULTILINE)
+    )
     assert "arvo_up" not in told()  # gauges are the database's, told by serve
 
 
