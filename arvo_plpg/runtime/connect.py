@@ -34,6 +34,18 @@ _PATIENCE: dict[str, Any] = {
 }
 
 
+def with_settings(dsn: str, settings: Mapping[str, str]) -> str:
+    """Give libpq's ``options`` of a connection string, with settings of ours behind its own.
+
+    Args:
+        dsn: the connection string, which can be read.
+        settings: names and values, of letters, digits and underscores.
+    """
+    given = conninfo_to_dict(dsn).get("options") or ""
+    ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    return f"{given} {ours}".strip()
+
+
 def connection_parameters(
     dsn: str, application: str, connect_seconds: int = 10, **more: str | int | None
 ) -> dict[str, Any]:
