@@ -19,13 +19,15 @@ POSTPONE_SECONDS = 2.0
 
 def judge(
     desk: Desk, reports: Sequence[Report], answers: Sequence[Worked], logger: logging.Logger
-) -> list[str]:
-    """Take note of what became of the results; name the workflows whose state may go."""
+) -> None:
+    """Take note of what became of the results, and of the workflows whose state may go.
+
+    A result that was sent again is "already" settled: completed, unless there is a code with it.
+    """
     verdicts = {
         (answer.lease, answer.delivery): answer for answer in answers if answer.kind == "settled"
     }
     telling = logger.isEnabledFor(logging.INFO)
-    over = []
     for report in reports:
         if report.result is None and not verdicts and not telling:
             desk.settlement.let_go(report.deliveries[0].lease, len(report.deliveries))
@@ -33,9 +35,10 @@ def judge(
         for delivery in report.deliveries:
             verdict = verdicts.get((delivery.lease, delivery.number))
             _settled(desk, report, delivery, verdict, logger)
-            if verdict is None and delivery.finished and report.route.options.enable_cleanup:
-                over.append(delivery.subject)
-    return over
+            done = verdict is None or (verdict.outcome == "already" and verdict.code is None)
+            finished = done and delivery.finished and report.completed
+            if finished and report.route.options.enable_cleanup:
+                desk.over.append(delivery.subject)
 
 
 def _settled(
