@@ -17,7 +17,7 @@ BENCH_ARGS ?=
 .NOTPARALLEL:
 .PHONY: help venv demo test test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
 	plcheck lint types seals sync migrate rollback functions migration doctor format dist clean \
-	bench bench-full bench-draw bench-plans bench-profile
+	bench bench-full bench-draw bench-plans bench-profile chaos crash-matrix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -87,6 +87,17 @@ test-interop: $(DEV) ## Run the conformance suite and the workflow in two langua
 
 test-ladder: $(DEV) ## Climb all migrations up, down and up again
 	$(BIN)/pytest -k ladder $(PYTEST_ARGS)
+
+# --- trouble it
+
+MINUTES ?= 3
+CHAOS_ARGS ?=
+
+chaos: $(LIGHT) ## Soak it under random faults: make chaos MINUTES=60 CHAOS_ARGS='--seed 7'
+	@$(BIN)/python -m chaos soak --minutes $(MINUTES) $(CHAOS_ARGS)
+
+crash-matrix: $(LIGHT) ## Have every fault happen at every step: make crash-matrix CHAOS_ARGS='--only SIGKILL'
+	@$(BIN)/python -m chaos matrix $(CHAOS_ARGS)
 
 # --- measure it
 
