@@ -60,6 +60,8 @@ class PostgresEventBroker:
         lease_seconds: how long a silent process keeps its deliveries before they go elsewhere;
             1 to 300.
         pool_size: most connections for dispatching and asking; working takes three more.
+        listen_dsn: where to listen for wake-ups, if ``dsn`` leads through a transaction pooler; a
+            direct connection to the same database.
         strict: whether ``dispatch`` insists, as the seed did, that a completion listener is
             configured in this process, that the event's source is one of those listened to, and
             that its destination has been registered.
@@ -79,6 +81,7 @@ class PostgresEventBroker:
         name: str | None = None,
         lease_seconds: float = 8.0,
         pool_size: int = 4,
+        listen_dsn: str | None = None,
         strict: bool = False,
     ) -> None:
         if not _SHORTEST_LEASE <= lease_seconds <= _LONGEST_LEASE:
@@ -99,7 +102,9 @@ class PostgresEventBroker:
         self._schema = schema
         self._pool_size = pool_size
         self._pool: Pool | None = None
-        self._worker = Worker(dsn, schema=schema, name=name, lease=lease_seconds)
+        self._worker = Worker(
+            dsn, schema=schema, name=name, lease=lease_seconds, listen_dsn=listen_dsn
+        )
         self._maintenance: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()
         self._strict = strict

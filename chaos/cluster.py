@@ -73,7 +73,7 @@ class Cluster:
     def __init__(self, place: Path, name: str = "data", settings: tuple[str, ...] = ()) -> None:
         self.place = place
         self.data = place / name
-        self.port = _free_port()
+        self.port = free_port()
         self._settings = settings
         self._server: embedded.Server | None = None
         self._deadlocks = 0
@@ -292,7 +292,8 @@ def small_disk(megabytes: int) -> Iterator[Path | None]:
             subprocess.run(["umount", "-l", place], check=False)  # noqa: S607
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a TCP port that nobody listens on."""
     with socket.socket() as plug:
         plug.bind(("127.0.0.1", 0))
         port: int = plug.getsockname()[1]

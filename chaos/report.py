@@ -54,6 +54,7 @@ def keep_soak(outcome: Outcome) -> None:
             "fault": blow.name,
             "before": round(blow.before, 1),
             "recovered": None if blow.recovered is None else round(blow.recovered, 1),
+            "delay": round(blow.delay, 1),
         }
         for blow in outcome.blows
     ]
@@ -147,14 +148,16 @@ def _soak(told: Mapping[str, Any]) -> str:
         "",
         (
             "Seconds from the end of the fault until the rate of the last two seconds was 95 % of "
-            "what it had been in the six before the fault; `-`: not within 30 s."
+            "what it had been in the six before the fault; `-`: not within 30 s. Delay: the "
+            "longest time from a commit to the beginning of its handler, during and after it."
         ),
         "",
-        "| fault | times | seconds |",
-        "|---|---|---|",
+        "| fault | times | seconds | longest delay |",
+        "|---|---|---|---|",
     ]
     for name in names:
         waits = [blow["recovered"] for blow in told["blows"] if blow["fault"] == name]
         shown = ", ".join("-" if wait is None else f"{wait:.1f}" for wait in waits)
-        lines.append(f"| {name} | {len(waits)} | {shown} |")
+        delay = max(blow["delay"] for blow in told["blows"] if blow["fault"] == name)
+        lines.append(f"| {name} | {len(waits)} | {shown} | {delay:.1f} s |")
     return "\n".join(lines) + "\n"

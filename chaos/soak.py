@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from chaos.proxy import Proxy
     from chaos.scene import Process
 
+RESTART: Final = "rolling restart"
+"""No fault: one worker comes, and another one is asked to go."""
 FAULTS: Final = (
     *("SIGKILL", "SIGSTOP, SIGCONT", "backend terminated", "server crash"),
     *("network cut", "blackhole", "statement timeout", "out of connections"),
+    RESTART,
 )
 WORKERS: Final = 4
 PRODUCERS: Final = 2
@@ -53,6 +56,7 @@ class Blow:
         before: events completed per second in the seconds before it.
         since: when it began and when it had ended: the time that recovery counts from.
         recovered: seconds until the rate was what was promised; None if that was not seen.
+        delay: longest time from a commit during it to the beginning of the handler.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Blow:
     before: float
     since: float
     recovered: float | None = None
+    delay: float = 0.0
 
 
 @dataclass
@@ -128,6 +133,9 @@ class Soak:
         self._producers: list[Process] = []
         self._names = itertools.count(1)
         self._ends: deque[float] = deque()
+        self._committed: dict[str, float] = {}
+        self._began: dict[str, float] = {}
+        self._delays: deque[tuple[float, float]] = deque(maxlen=10_000)
         self._accepted = 0
         self._rolled_back = 0
         self.outcome = Outcome(seed, 0.0)
@@ -158,7 +166,7 @@ class Soak:
             self._hire()
         until = time.monotonic() + minutes * 60
         self._watch(_WARM_SECONDS + _BEFORE_SECONDS)
-        while time.monotonic() < until - _PATIENCE_SECONDS / 3:
+        while time.monotonic() < until - PROMISED_SECONDS:
             name, place, pause = next(faults)
             self._strike(name, place)
             self._watch(pause)
@@ -191,18 +199,23 @@ class Soak:
             self._workers[place] = (process, proxy, name)
 
     def _strike(self, name: str, place: int) -> None:
-        fault = named(name)
         process, proxy, worker = self._workers[place]
         aim = Aim(self._scene, process, proxy)
-        now = time.monotonic()
+        now = began = time.monotonic()
         before = sum(at > now - _BEFORE_SECONDS for at in self._ends) / _BEFORE_SECONDS
         blow = Blow(name, worker, before, now)
         self.outcome.blows.append(blow)
-        fault.begin(aim)
-        self._watch(fault.seconds + (1.5 if name == "statement timeout" else 0.0))
-        fault.end(aim)
-        if fault.fatal:
-            self._hire(place)
+        if name == RESTART:
+            self._restart(place)
+        else:
+            fault = named(name)
+            fault.begin(aim)
+            # Its statements may take two seconds here.
+            self._watch(fault.seconds + (1.5 if name == "statement timeout" else 0.0))
+            fault.end(aim)
+            if fault.fatal:
+                self._take_in(process)
+                self._hire(place)
         blow.since = time.monotonic()
         deadline = blow.since + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
@@ -213,6 +226,22 @@ class Soak:
             if now - blow.since >= _WINDOW_SECONDS and rate >= PROMISED_SHARE * before:
                 blow.recovered = now - blow.since
                 break
+        blow.delay = max((delay for at, delay in self._delays if at > began), default=0.0)
+
+    def _restart(self, place: int) -> None:
+        """Have a worker take the place of another one, which stops in order."""
+        old, _, name = self._workers[place]
+        self._hire(place)
+        new = self._workers[place][0]
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not new.noted("working") and time.monotonic() < deadline:
+            self._watch(_LOOK_SECONDS)
+        old.send(signal.SIGTERM)
+        while old.alive and time.monotonic() < deadline:
+            self._watch(_LOOK_SECONDS)
+        self._take_in(old)
+        if old.code != 0:
+            self.outcome.trouble.append(f"{name} stopped with code {old.code}")
 
     def _watch(self, seconds: float) -> None:
         """Let time pass; count, and show the counts once a second."""
@@ -229,17 +258,34 @@ class Soak:
 
     def _count(self) -> None:
         for process in [*self._producers, *(worker for worker, _, _ in self._workers)]:
-            for line in process.new_lines():
-                if line["kind"] == "ended":
-                    self._ends.append(line["at"])
-                    self.outcome.completed += 1
-                elif line["kind"] == "committed":
-                    self._accepted += len(line["events"])
-                elif line["kind"] == "rolled back":
-                    self._rolled_back += len(line["events"])
+            self._take_in(process)
         past = time.monotonic() - 2 * _PATIENCE_SECONDS
         while self._ends and self._ends[0] < past:
             self._ends.popleft()
+
+    def _take_in(self, process: Process) -> None:
+        for line in process.new_lines():
+            if line["kind"] == "ended":
+                self._ends.append(line["at"])
+                self.outcome.completed += 1
+            elif line["kind"] == "began" and line["attempt"] == 1:
+                self._match(self._began, self._committed, line["event"], line["at"])
+            elif line["kind"] == "committed":
+                self._accepted += len(line["events"])
+                for event in line["events"]:
+                    self._match(self._committed, self._began, event, line["at"])
+            elif line["kind"] == "rolled back":
+                self._rolled_back += len(line["events"])
+
+    def _match(
+        self, these: dict[str, float], others: dict[str, float], event: str, at: float
+    ) -> None:
+        """Note how long an event waited, when both its lines have been read."""
+        if event in others:
+            other = others.pop(event)
+            self._delays.append((min(at, other), abs(at - other)))
+        elif event.startswith("p"):  # of a producer; what is emitted has no commit of its own
+            these.setdefault(event, at)
 
     def _show(self, now: float) -> None:
         if self._quiet:

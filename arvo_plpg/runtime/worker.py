@@ -66,6 +66,7 @@ class Worker:
         name: what leases are signed with; host and process id by default.
         lease: seconds until a worker that has gone silent loses its deliveries.
         logger: where to report; a standard logger.
+        listen_dsn: where to listen for wake-ups, if not there.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Worker:
         name: str | None = None,
         lease: float = 8.0,
         logger: logging.Logger | None = None,
+        listen_dsn: str | None = None,
     ) -> None:
         self._dsn = dsn
         self._schema = schema
@@ -90,7 +92,7 @@ class Worker:
         self._known: dict[str, Station] = {}
         self._desk: Desk | None = None
         self._rest = Rest()
-        self._gate = Gate(dsn, schema, self._woken, self._warn)
+        self._gate = Gate(listen_dsn or dsn, schema, self._woken, self._warn)
         self._looked_at = 0.0
         self._given_up = False
         self._loop_task: asyncio.Task[None] | None = None

@@ -50,7 +50,7 @@ def test_the_matrix_is_whole():
 
 @pytest.mark.timeout(180)
 def test_a_short_soak_keeps_everything():
-    outcome = soak(0.25, seed=3, quiet=True)
+    outcome = soak(0.3, seed=3, quiet=True)
     assert outcome.verdict is not None
     assert outcome.passed, "\n".join([str(outcome), *outcome.verdict.details()])
     assert outcome.blows

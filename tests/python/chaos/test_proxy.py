@@ -4,38 +4,10 @@ import threading
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
-from arvo_plpg import create_arvo_event, embedded
-from arvo_plpg.schema import migrate
+from arvo_plpg import create_arvo_event
 from arvo_plpg.sync import Broker
-from chaos.cluster import _free_port
-from chaos.proxy import Proxy, Trap
-
-
-@pytest.fixture(scope="module")
-def port():
-    """A server that listens on TCP, which the rig's does not; its database is migrated."""
-    number = _free_port()
-    options = ("listen_addresses=127.0.0.1", f"port={number}")
-    with embedded.start(options=options):
-        migrate(address(number))
-        yield number
-
-
-def address(port):
-    return make_conninfo(host="127.0.0.1", port=port, user="postgres", dbname="postgres")
-
-
-@pytest.fixture
-def proxy(port):
-    with Proxy(port) as running:
-        yield running
-
-
-@pytest.fixture
-def through(proxy):
-    return address(proxy.port)
+from chaos.proxy import Trap
 
 
 def event(number):
@@ -47,6 +19,17 @@ def event(number):
         to="com.test.proxy",
         data={},
     )
+
+
+@pytest.fixture
+def count(port, address):
+    """How many events the server has, asked past the proxy."""
+
+    def ask():
+        with psycopg.connect(address(port)) as connection:
+            return connection.execute("SELECT count(*) FROM arvo.log").fetchone()[0]
+
+    return ask
 
 
 def test_everything_passes(through, proxy, port):
@@ -68,7 +51,7 @@ def test_everything_passes(through, proxy, port):
         assert proxy.pids() == [connection.info.backend_pid]
 
 
-def test_notifications_pass_while_nothing_is_asked(through, port):
+def test_notifications_pass_while_nothing_is_asked(through, port, address):
     with psycopg.connect(through, autocommit=True) as listener:
         listener.execute("LISTEN somewhere")
         with psycopg.connect(address(port), autocommit=True) as another:
@@ -77,7 +60,7 @@ def test_notifications_pass_while_nothing_is_asked(through, port):
         assert notification.payload == "hello"
 
 
-def test_a_trap_before_a_commit_reaches_the_server(through, proxy, port):
+def test_a_trap_before_a_commit_reaches_the_server(through, proxy, port, address, count):
     seen = []
 
     def fault(passing):
@@ -85,18 +68,18 @@ def test_a_trap_before_a_commit_reaches_the_server(through, proxy, port):
             seen.append(another.execute("SELECT count(*) FROM arvo.log").fetchone()[0])
         passing.cut()
 
-    before = count(port)
+    before = count()
     proxy.set(Trap("commit", "sent", fault))
     with psycopg.connect(through) as connection:
         Broker(connection).dispatch(event("before"))
         with pytest.raises(psycopg.OperationalError):
             connection.commit()
     assert seen == [before]
-    assert count(port) == before
+    assert count() == before
 
 
-def test_a_trap_after_the_server_has_committed(through, proxy, port):
-    before = count(port)
+def test_a_trap_after_the_server_has_committed(through, proxy, count):
+    before = count()
     trap = Trap("commit", "answered", lambda passing: passing.cut())
     proxy.set(trap)
     with psycopg.connect(through) as connection:
@@ -104,12 +87,7 @@ def test_a_trap_after_the_server_has_committed(through, proxy, port):
         with pytest.raises(psycopg.OperationalError):
             connection.commit()
     assert trap.fired.wait(10)
-    assert count(port) == before + 1
-
-
-def count(port):
-    with psycopg.connect(address(port)) as connection:
-        return connection.execute("SELECT count(*) FROM arvo.log").fetchone()[0]
+    assert count() == before + 1
 
 
 def test_a_trap_waits_for_the_answer_that_it_names(through, proxy):
