@@ -309,6 +309,7 @@ class Soak:
             contextlib.suppress(Exception),
             self._scene.cluster.admin(self._scene.database) as admin,
         ):
+            admin.execute("SET statement_timeout = '300ms'")  # a fault may hold the tables
             row = admin.execute(
                 "SELECT coalesce(sum(queued_count + active_count + deferred_count), 0)"
                 " FROM arvo_v1.queue_stats()"
