@@ -18,7 +18,7 @@ BENCH_ARGS ?=
 .NOTPARALLEL:
 .PHONY: help venv demo example test test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
 	plcheck lint types seals sync migrate rollback functions migration doctor format site dist clean \
-	model test-matrix bench bench-full bench-draw bench-plans bench-profile
+	model test-matrix chaos crash-matrix bench bench-full bench-draw bench-plans bench-profile
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -106,6 +106,15 @@ model: $(DEV) ## Look at every state of the engine's model with spin; what is br
 
 test-matrix: $(DEV) ## Run the suites on PostgreSQL 15 to 18 and through PgBouncer; one row: make test-matrix ONLY=17
 	@$(BIN)/python tools/matrix.py $(if $(ONLY),--only '$(ONLY)')
+
+MINUTES ?= 3
+CHAOS_ARGS ?=
+
+chaos: $(LIGHT) ## Soak it under random faults: make chaos MINUTES=60 CHAOS_ARGS='--seed 7'
+	@$(BIN)/python -m chaos soak --minutes $(MINUTES) $(CHAOS_ARGS)
+
+crash-matrix: $(LIGHT) ## Have every fault happen at every step: make crash-matrix CHAOS_ARGS='--only SIGKILL'
+	@$(BIN)/python -m chaos matrix $(CHAOS_ARGS)
 
 # --- measure it
 

@@ -119,7 +119,7 @@ class Slot:
                 except BaseException as error:  # or nobody would settle it
                     if self._abandoned:
                         return
-                    result = self._failed(delivery, error)
+                    result = self._ended(delivery, error)
                     if isinstance(error, _MEANS_MORE):
                         self._finish([delivery], [result], clock() - began)
                         raise
@@ -152,7 +152,11 @@ class Slot:
             except BaseException as error:  # or nobody would settle them
                 if self._abandoned:
                     return
-                results: Sequence[Result | None] = self._all_failed(batch, error)
+                results: Sequence[Result | None] = (
+                    [delivery.released() for delivery in batch]
+                    if self._goes_down(error)
+                    else self._all_failed(batch, error)
+                )
                 if isinstance(error, _MEANS_MORE):
                     self._finish(batch, results, clock() - began)
                     raise
@@ -248,6 +252,15 @@ class Slot:
         if isinstance(outcome, Exception):
             return self._failed(delivery, outcome)
         return delivery.completed(outcome) if outcome else None
+
+    def _goes_down(self, error: BaseException) -> bool:
+        """Whether what was cancelled is only a neighbour of what has ended the event loop."""
+        return isinstance(error, asyncio.CancelledError) and self._desk.ends_with_the_loop
+
+    def _ended(self, delivery: Delivery, error: BaseException) -> Result:
+        if self._goes_down(error):
+            return delivery.released()
+        return self._failed(delivery, error)
 
     def _failed(self, delivery: Delivery, error: BaseException) -> Result:
         record = ErrorRecord.of(error)
