@@ -25,6 +25,7 @@ MACHINES = (
     f"{ENGINE}/test_traps.py::test_the_scenario_holds",
     f"{ENGINE}/test_machine.py::test_the_queue_and_the_dictionary_tell_the_same_story",
     f"{ENGINE}/test_gate_machine.py::test_gated_queues_keep_their_promises",
+    f"{ENGINE}/test_crowd_machine.py::test_a_crowd_and_the_dictionary_tell_the_same_story",
 )
 OWN_MUTANTS = "not mutant and not the_trap_is_back"  # those that change functions themselves
 # It says how much was done in some seconds: on a busy machine nobody could say who is to blame.

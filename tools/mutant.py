@@ -37,7 +37,7 @@ class Mutant:
         sql: Instead of function, old and new: a statement that does the harm in another way.
         trap: Number of the trap that it puts back; see tests/python/engine/test_traps.py.
         scenario: Key of that trap's scenario there, which then must fail.
-        machine: A state machine that must notice it: queue, grouping, or gated with a queue's name.
+        machine: A state machine that must notice it: queue, grouping, crowd, or gated and a queue.
         tests: Those that should notice first: files, specs, or names for pytest.
         equivalent: Why nothing can notice it; then it does not count.
         survives: Why nothing notices it although something could; then it counts against the suite.
