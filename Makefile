@@ -17,7 +17,7 @@ BENCH_ARGS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help venv demo example test test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
-	plcheck lint types seals sync migrate rollback functions migration doctor format site dist clean \
+	plcheck mutants lint types seals sync migrate rollback functions migration doctor format site dist clean \
 	model test-matrix chaos crash-matrix bench bench-full bench-draw bench-plans bench-profile
 
 help: ## Show this list
@@ -87,6 +87,9 @@ test-isolation: $(DEV) ## Run the isolation specs; one of them: make test-isolat
 
 plcheck: $(DEV) ## Check PL/pgSQL with plpgsql_check on Debian's PostgreSQL 15, where that can be had
 	$(BIN)/python tools/plcheck.py
+
+mutants: $(DEV) ## Put a fault into each function, and see whether the tests notice: make mutants ONLY='sweep-*'
+	$(BIN)/python tools/mutants.py $(if $(ONLY),'$(ONLY)')
 
 test-python: $(DEV) ## Run pytest; more arguments: make test-python PYTEST_ARGS='-k lock'
 	$(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)

@@ -34,6 +34,8 @@ BEGIN
     v_queue := arvo.known_queue(p_queue);
     PERFORM arvo.lock_lanes(ARRAY(SELECT own.lane FROM arvo.lanes_of(v_queue.queue) AS own));
 
+    -- Whoever resumes it holds no lane: what that does must be seen by the next statement.
+    PERFORM FROM arvo.queue WHERE queue.queue = v_queue.queue FOR NO KEY UPDATE;
     UPDATE arvo.queue
     SET drained_to = arvo.window_snapshot(), paused_at = NULL, paused_by = NULL
     WHERE queue.queue = v_queue.queue AND queue.drained_to IS NULL;

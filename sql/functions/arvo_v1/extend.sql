@@ -21,11 +21,12 @@ AS $extend$
 -- bounded tail. A lease that is unknown, taken back, or has nothing open is answered held = false; one
 -- that is held, with the deliveries that are open still: who runs another one of it runs it in vain.
 --
---   Reads    arvo.lease and arvo.closure by token, arvo.clock, arvo.slot
+--   Reads    arvo.lease and arvo.closure by token, arvo.clock, arvo.slot; as arvo.require_home
 --   Writes   arvo.lease
 --   Locks    the leases, in order of their tokens; then their lanes, in order
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  an argument is not valid
+--            RV902  the stored transaction numbers are of another cluster
 --            55P03  somebody has held a lock for two seconds: call again
 DECLARE
     v_now timestamptz := arvo.clock();
@@ -34,6 +35,7 @@ DECLARE
     v_lost bigint[];
 BEGIN
     PERFORM arvo.require_read_committed('extend');
+    PERFORM arvo.require_home();
     IF p_leases IS NULL OR cardinality(p_leases) > 10000 OR p_for IS NULL
         OR p_for NOT BETWEEN interval '1 second' AND interval '5 minutes'
     THEN

@@ -28,7 +28,7 @@ BEGIN
     PERFORM arvo.require_home();
 
     WITH named AS MATERIALIZED (
-        SELECT queue.queue, queue.name
+        SELECT queue.queue, queue.name, queue.paused_at, queue.drained_to
         FROM arvo.queue
         WHERE queue.queue IN (SELECT named.queue FROM arvo.queues_named(p_queue) AS named)
         ORDER BY queue.name COLLATE "C"
@@ -40,7 +40,8 @@ BEGIN
         SET paused_at = NULL, paused_by = NULL, drained_to = NULL
         FROM named
         WHERE queue.queue = named.queue
-        AND (queue.paused_at IS NOT NULL OR queue.drained_to IS NOT NULL)
+        -- as the row is since it was waited for, not as it was when this call began
+        AND num_nonnulls(named.paused_at, named.drained_to) > 0
         RETURNING queue.queue
     )
 

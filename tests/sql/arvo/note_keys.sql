@@ -1,6 +1,6 @@
 -- arvo.note_keys(queues, keys, deliveries): contract, stories. The turn of a generation: mark_duplicates.sql.
 BEGIN;
-SELECT plan(15);
+SELECT plan(16);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -26,6 +26,10 @@ SELECT is(
 );
 SET LOCAL arvo.frozen_clock = '2030-01-01T01:00:00Z';
 SELECT is(arvo.note_keys(ARRAY[:a, :b], '{k1,k1}', '{10,11}'), '{NULL,2}', 'each queue has a window of its own');
+SELECT is(
+    (SELECT delivery FROM arvo.event_key WHERE queue = :a AND key = 'k1'), 10::bigint, 'and begins anew at its end'
+);
+
 SELECT setval('arvo.event_key_number', 1) \gset
 INSERT INTO arvo.event_key_generation (number, horizon, opened_at) VALUES (1, '0', arvo.clock());
 SELECT is(arvo.note_keys(ARRAY[:b, :b], '{k1,k5}', '{12,13}'), '{2,NULL}', 'the partition before is looked at');
