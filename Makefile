@@ -11,11 +11,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv demo test test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
+.PHONY: help venv demo test test-sql test-sql-15 test-isolation test-python test-interop test-ladder fuzz \
 	plcheck lint types seals sync migrate rollback functions migration doctor format dist clean \
 	bench bench-full bench-draw bench-plans bench-profile
 
@@ -84,6 +85,9 @@ test-interop: $(DEV) ## Run the conformance suite and the workflow in two langua
 	@command -v node >/dev/null && command -v npm >/dev/null || \
 	    echo 'make: Node or npm is missing: the tests of the TypeScript client are skipped' >&2
 	$(BIN)/pytest -n $(JOBS) tests/python/interop $(PYTEST_ARGS)
+
+fuzz: $(DEV) ## Try 100,000 hostile inputs; fewer, or again: make fuzz FUZZ_ARGS='--inputs 5000 --seed 7'
+	@$(BIN)/python -m fuzz $(FUZZ_ARGS)
 
 test-ladder: $(DEV) ## Climb all migrations up, down and up again
 	$(BIN)/pytest -k ladder $(PYTEST_ARGS)

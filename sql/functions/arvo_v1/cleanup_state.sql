@@ -10,7 +10,7 @@ AS $cleanup_state$
 -- Children are not touched and keep their root. Idempotent: true when there was a state.
 --
 --   Reads    arvo.lineage
---   Writes   arvo.state, arvo.state_lock, arvo.lineage
+--   Writes   arvo.state, arvo.state_lock, arvo.lineage; arvo.operation, when no worker calls
 --   Locks    the subject's transaction lock, then arvo.state_lock row, arvo.state row, arvo.lineage
 --            row of p_subject
 --   Raises   nothing
@@ -27,6 +27,12 @@ BEGIN
     AND NOT EXISTS (
         SELECT FROM arvo.lineage AS child WHERE child.parent_digest = v_digest
     );
+    -- Workers do it whenever a workflow is over: that is no news.
+    IF v_found AND NOT arvo.is_one_of(ARRAY['arvo_worker']) THEN
+        PERFORM arvo.note_operation(
+            'cleanup_state', NULL, jsonb_build_object('subject', p_subject), 1
+        );
+    END IF;
     RETURN v_found;
 END;
 $cleanup_state$;
