@@ -109,4 +109,8 @@ def several(kind: str, chance: Random) -> str | None:
     if way < 0.1:
         return chance.choice(("{", "{{1},{2}}", "[5:6]={1,2}", "{NULL}", "{}", "x", '{"a","b}'))
     length = chance.choice((0, 1, 1, 2, 2, 3, 20, 600)) if way < 0.99 else 20_000
-    return array([scalar(kind, chance) for _ in range(min(length, 30))] * max(1, length // 30))
+    items = [scalar(kind, chance) for _ in range(min(length, 30))]
+    # Long or many: both together would be gigabytes, of which the server knows nothing yet.
+    if length > len(items):
+        items = [item and item[:100] for item in items] * (length // len(items))
+    return array(items)

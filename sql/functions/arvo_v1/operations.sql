@@ -33,7 +33,7 @@ FROM arvo.operation
 WHERE (p_queue IS NULL OR operation.queue = p_queue)
 AND (p_since IS NULL OR operation.at >= p_since)
 ORDER BY operation.number DESC
-LIMIT p_limit;
+LIMIT CASE WHEN p_limit < 0 THEN 0 ELSE p_limit END;
 $operations$;
 
 COMMENT ON FUNCTION arvo_v1.operations(text, timestamptz, integer) IS
