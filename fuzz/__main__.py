@@ -26,7 +26,13 @@ def main() -> int:
     made = 0
     outcomes: Verdict = Verdict()
 
+    shown = 0
+
     def tell(verdict: Verdict) -> None:
+        nonlocal shown
+        for fault in verdict.faults[shown:]:
+            print(f"\n{fault}")
+        shown = len(verdict.faults)
         done = made + verdict.inputs
         print(
             f"\r{done} of {given.inputs} inputs, {len(found) + len(verdict.faults)} faults",
@@ -42,14 +48,13 @@ def main() -> int:
             schema.migrate(dsn)
             verdict = Run(dsn, given.seed + made).go(min(EPOCH, given.inputs - made), tell)
             made += verdict.inputs
+            shown = 0
             found += verdict.faults
             outcomes.outcomes.update(verdict.outcomes)
             outcomes.slowest = max(outcomes.slowest, verdict.slowest)
             with psycopg.connect(server.uri, autocommit=True) as connection:
                 connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
     print()
-    for fault in found[:100]:
-        print(fault)
     print("outcomes:", ", ".join(f"{n} {state}" for state, n in outcomes.outcomes.most_common()))
     seconds, slowest = outcomes.slowest
     print(f"slowest: {slowest}, {seconds:.2f} s")

@@ -91,7 +91,11 @@ BEGIN
         holder AS queue,
         holder.gated,
         holder.guarded,
-        EXISTS (SELECT FROM arvo.queue_guard AS guard WHERE guard.may = 'dispatch') AS barring,
+        CASE
+            WHEN v_events <> '[]' THEN EXISTS (
+                SELECT FROM arvo.queue_guard AS guard WHERE guard.may = 'dispatch'
+            )
+        END AS barring,
         CASE
             WHEN holder.gated THEN (
                 SELECT min(own.lane)
@@ -135,7 +139,7 @@ BEGIN
         RETURN NULL;
     END IF;
     IF (v_held.guarded AND NOT arvo.may((v_held.queue).name, 'consume'))
-        OR (v_held.barring AND v_events <> '[]' AND arvo.barred_to(v_events) IS NOT NULL)
+        OR (v_held.barring AND arvo.barred_to(v_events) IS NOT NULL)
     THEN
         RETURN NULL;
     END IF;
