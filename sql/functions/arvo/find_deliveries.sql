@@ -37,7 +37,7 @@ AS $find_deliveries$
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   RV003  the queue is not known
---            RV006  nothing is given, or limit is not valid
+--            RV006  nothing is given, or limit or path are not valid
 DECLARE
     v_queue integer;
     v_subjects text[];
@@ -67,6 +67,7 @@ BEGIN
               DETAIL = 'Nothing says which deliveries are meant.',
               HINT = 'Give numbers of deliveries, an event, a queue, or another filter.';
     END IF;
+    PERFORM arvo.require_path(p_path);
     IF EXISTS (SELECT FROM arvo.queue_guard AS guard WHERE guard.may = 'operate') THEN
         p_but := p_but || ARRAY(
             SELECT lane.lane
