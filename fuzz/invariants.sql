@@ -3,7 +3,7 @@ WITH newest AS MATERIALIZED (
     SELECT DISTINCT ON (token) * FROM arvo.lease WHERE token <> 0 ORDER BY token, number DESC
 ),
 held AS MATERIALIZED (
-    SELECT newest.token, newest.lane, taken.delivery, taken.key
+    SELECT newest.token, newest.lane, newest.leased_at, newest.carried, taken.delivery, taken.key
     FROM newest
     CROSS JOIN LATERAL unnest(newest.deliveries, newest.keys) AS taken (delivery, key)
     WHERE NOT EXISTS (
@@ -43,7 +43,9 @@ GROUP BY turn.queue, turn.key, turn.waiting HAVING count(parked) <> turn.waiting
 UNION ALL
 SELECT format('more run in queue %s than its max_active %s: %s', named.name, named.max_active, count(*))
 FROM held INNER JOIN arvo.lane USING (lane) INNER JOIN arvo.queue AS named USING (queue)
-GROUP BY named.name, named.max_active HAVING count(*) > named.max_active
+-- what ran already when the limit was lowered goes on
+GROUP BY named.name, named.max_active, named.changed_at
+HAVING count(*) > named.max_active AND min(held.leased_at) > named.changed_at AND NOT bool_or(held.carried)
 UNION ALL
 SELECT format('%s of an ordered key of queue %s run side by side', count(*), named.name)
 FROM held INNER JOIN arvo.lane USING (lane) INNER JOIN arvo.queue AS named USING (queue)
