@@ -12,13 +12,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help venv demo example test test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
 	plcheck mutants lint types seals sync migrate rollback functions migration doctor format site dist clean \
-	model test-matrix chaos crash-matrix bench bench-full bench-draw bench-plans bench-profile
+	model test-matrix fuzz chaos crash-matrix bench bench-full bench-draw bench-plans bench-profile
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -98,6 +99,9 @@ test-interop: $(DEV) ## Run the conformance suite and the workflow in two langua
 	@command -v node >/dev/null && command -v npm >/dev/null || \
 	    echo 'make: Node or npm is missing: the tests of the TypeScript client are skipped' >&2
 	$(BIN)/pytest -n $(JOBS) tests/python/interop $(PYTEST_ARGS)
+
+fuzz: $(DEV) ## Try 100,000 hostile inputs; fewer, or again: make fuzz FUZZ_ARGS='--inputs 5000 --seed 7'
+	@$(BIN)/python -m fuzz $(FUZZ_ARGS)
 
 test-ladder: $(DEV) ## Climb all migrations up, down and up again
 	$(BIN)/pytest -k ladder $(PYTEST_ARGS)

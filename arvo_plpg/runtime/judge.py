@@ -79,8 +79,8 @@ def _settled(
         desk.turns.give(delivery, moved_on=moved_on)
         outcome, code, detail = verdict.outcome or "", verdict.code, verdict.detail
     facts = (delivery.event_id, delivery.queue, delivery.attempt, outcome)
-    if code in {"RV001", "RV006"} and report.completed:
-        # The handler emitted what the database cannot take: that is a failure of the handler.
+    if code in {"RV001", "RV006", "RV007"} and report.completed:
+        # The handler emitted what the database does not take: that is a failure of the handler.
         extra = log_fields(delivery) | {"outcome": outcome, "code": code}
         logger.error("event %a in %a, attempt %d: %s: %a", *facts, detail, extra=extra)
         settlement.add(route, delivery, delivery.failed(ValueError(detail)))

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
 
+_MOST_DIGITS = 4300
+
+
+def _whole(digits: str) -> int | float:
+    """Read a whole number. One that Python does not read is infinite: it must not stop a claim."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+
+
 class _JsonbLoader(Loader):
     """Reads ``jsonb`` as :func:`json.loads` does, three times as fast."""
 
@@ -22,8 +30,8 @@ class _JsonbLoader(Loader):
         text = bytes(data)
         try:
             return from_json(text)
-        except ValueError:  # deeper than it goes
-            return json.loads(text)
+        except ValueError:  # deeper than it goes, or a number of very many digits
+            return json.loads(text, parse_int=_whole)
 
 
 _MOST_INTERVALS = 1000

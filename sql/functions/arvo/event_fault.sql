@@ -8,7 +8,8 @@ SET search_path = pg_catalog, pg_temp
 AS $event_fault$
 -- Answers 'field: rule', the field first. The rules are those of ArvoEvent as far as a broker
 -- depends on them; the finer ones (URI syntax, time syntax) are the client's. Size is measured as
--- PostgreSQL prints the event: at most 1 MiB (1,048,576 bytes).
+-- PostgreSQL prints the event: at most 1 MiB (1,048,576 bytes). Numbers have at most 4000 digits, and
+-- values are nested at most 512 deep.
 --
 -- Nearly every event breaks none, and is let in by one expression: a small one with every attribute
 -- and no extension, as ArvoEvent writes it. What that does not let in is looked through rule by rule;
@@ -42,7 +43,7 @@ BEGIN
         AND pg_column_size(p_event || '{}') <= 4096
         AND length(coalesce(p_event ->> 'to', p_event ->> 'type')) <= 512
         AND coalesce(length(p_event ->> 'domain') <= 400, true)
-        AND octet_length(p_event::text) <= 1048576
+        AND octet_length(p_event::text) <= 4100
     THEN
         RETURN NULL;
     END IF;
@@ -53,6 +54,14 @@ BEGIN
     -- characters may print as 131,072 digits.
     IF arvo.printed_size(p_event) > 1048576 THEN
         RETURN 'event: must not be larger than 1048576 bytes';
+    END IF;
+    -- What clients cannot read would stop the claims that hand it out: Python reads whole numbers of
+    -- up to 4300 digits, and goes some 900 levels deep. The expression above lets in less of both.
+    IF p_event @? 'strict $.** ? (@ >= 1e4000 || @ <= -1e4000)' THEN
+        RETURN 'event: must not have numbers of more than 4000 digits';
+    END IF;
+    IF p_event @? '$.**{513 to last}' THEN
+        RETURN 'event: must not be nested deeper than 512 levels';
     END IF;
     FOR v_key, v_value IN SELECT field.key, field.value FROM jsonb_each(p_event) AS field LOOP
         v_type := jsonb_typeof(v_value);

@@ -20,12 +20,16 @@ AS $resume_queue$
 --   Locks    arvo.queue rows, by name
 --   Raises   RV003  the queue is not known
 --            RV005  the transaction is not READ COMMITTED
+--            RV007  a queue is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_switched arvo_v1.switched[];
 BEGIN
     PERFORM arvo.require_read_committed('resume_queue');
     PERFORM arvo.require_home();
+    PERFORM arvo.require_right(
+        ARRAY(SELECT named.name FROM arvo.queues_named(p_queue) AS named), 'operate'
+    );
 
     WITH named AS MATERIALIZED (
         SELECT queue.queue, queue.name, queue.paused_at, queue.drained_to

@@ -1,6 +1,6 @@
 -- arvo.event_fault(event): contract, stories, one refusal for each rule.
 BEGIN;
-SELECT plan(112);
+SELECT plan(119);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -79,6 +79,30 @@ SELECT is(
     'event: must not be larger than 1048576 bytes',
     'a few bytes of JSON that PostgreSQL prints as more than a mebibyte of digits'
 );
+-- What Python cannot read would stop the claim that hands it out, with all that it has leased.
+SELECT is(
+    pg_temp.fault(format('{"data": {"n": [1%s]}}', repeat('0', 3999))::jsonb), NULL,
+    'a number of 4000 digits is let in'
+);
+SELECT is(
+    pg_temp.fault(format('{"data": {"n": [%s1%s]}}', given.sign, repeat('0', 4000))::jsonb),
+    'event: must not have numbers of more than 4000 digits',
+    'one digit more is not' || given.sign
+)
+FROM unnest('{"",-}'::text[]) AS given (sign);
+SELECT is(
+    pg_temp.fault('{"executionunits": 1e131071}'),
+    'event: must not have numbers of more than 4000 digits', 'nor is a short text of a long number'
+);
+SELECT is(
+    pg_temp.fault(format('{"data": {"n": %s%s}}', repeat('[', 511), repeat(']', 511))::jsonb), NULL,
+    'values may be nested 512 deep'
+);
+SELECT is(
+    pg_temp.fault(format('{"data": {"n": %s%s}}', repeat('[', given.depth), repeat(']', given.depth))::jsonb),
+    'event: must not be nested deeper than 512 levels', 'no deeper: ' || given.depth
+)
+FROM unnest('{512,4000}'::integer[]) AS given (depth);
 CREATE TEMPORARY TABLE outbox (event jsonb);
 INSERT INTO outbox
 VALUES (pg_temp.event('1', 'com.test.sink', jsonb_build_object(
