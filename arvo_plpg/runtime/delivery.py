@@ -16,6 +16,8 @@ from arvo_plpg.machine_memory import MemoryMetadata, StateRecord
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from arvo_plpg.runtime.loaders import Unread
+
 _CURRENT: ContextVar[Delivery | tuple[Delivery, ...]] = ContextVar("arvo_plpg_delivery", default=())
 
 
@@ -27,7 +29,7 @@ class Delivery:
         number: number of the delivery.
         queue: the queue it comes from.
         attempt: which attempt this is, from 1.
-        flat: the event as it came.
+        text: the event as it came; None if there was none.
         cause: why it is delivered again, if it is.
         expire_in: seconds that its handler may run.
         state: state of the event's subject, for stateful handlers.
@@ -43,13 +45,13 @@ class Delivery:
 
     __slots__ = (
         "_event",
+        "_flat",
         "arrived",
         "asked_at",
         "attempt",
         "cause",
         "expire_in",
         "finished",
-        "flat",
         "has_turn",
         "key",
         "lease",
@@ -58,6 +60,7 @@ class Delivery:
         "queue",
         "started",
         "state",
+        "text",
         "written",
     )
 
@@ -67,7 +70,7 @@ class Delivery:
         number: int,
         queue: str,
         attempt: int,
-        flat: dict[str, Any],
+        text: Unread | None,
         cause: Mapping[str, Any] | None,
         expire_in: float,
         state: StateRecord | None,
@@ -79,7 +82,7 @@ class Delivery:
         self.number = number
         self.queue = queue
         self.attempt = attempt
-        self.flat = flat
+        self.text = text
         self.cause = cause
         self.expire_in = expire_in
         self.state = state
@@ -92,6 +95,7 @@ class Delivery:
         self.has_turn = False
         self.started: float | None = None
         self._event: ArvoEvent | None = None
+        self._flat: dict[str, Any] | None = None
 
     @property
     def event(self) -> ArvoEvent:
@@ -101,8 +105,23 @@ class Delivery:
             KeyError: the database gave an event without what every event has.
         """
         if self._event is None:
-            self._event = ArvoEvent.from_trusted_dict(self.flat)
+            self._event = ArvoEvent.from_trusted_dict(self._flat or self._read())
         return self._event
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """The event as a JSON object, whatever is wrong with it."""
+        if self._flat is None:
+            self._flat = self._read()
+        return self._flat
+
+    def _read(self) -> dict[str, Any]:
+        flat: dict[str, Any] = {} if self.text is None else self.text.read()
+        return flat
+
+    def forget(self) -> None:
+        """Let go of what was read from its text: it has run, and is to be settled only."""
+        self._event = self._flat = None
 
     @property
     def event_id(self) -> str:
