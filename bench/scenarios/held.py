@@ -37,7 +37,7 @@ class Held(Scenario):
         "fifth of the time, the end its last. CPU is that of the database's own sessions; buffers "
         "are all that they touched (enqueue, claim, settle); a claim is one of ten events, the "
         "median of seven at the end of each bucket; those that promote what is due, or look for "
-        "expired leases, touch up to 200, pinned or not."
+        "expired leases, touch several times as many, pinned or not."
     )
     columns = (
         Column("rate", "events/s"),
