@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextvars import copy_context
 from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from arvo_plpg.error_record import ErrorRecord
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _MEANS_MORE = (SystemExit, KeyboardInterrupt, GeneratorExit)
 """What is a failure of the handler that raises it, and the end of the slot as well."""
+
+_NEXT = attrgetter("next")
 
 SLICE_SECONDS = 0.001
 """How long handlers that never wait may keep the event loop to themselves."""
@@ -173,6 +176,10 @@ class Slot:
     ) -> None:
         """Hand in the results of deliveries that ran together; what is behind them comes next."""
         station, share = self._station, seconds / len(batch)
+        if not any(results) and not any(map(_NEXT, batch)):
+            self.holds = ()
+            station.finish_all(batch, seconds)
+            return
         following = [
             found
             for delivery, result in zip(batch, results, strict=True)

@@ -178,7 +178,7 @@ class Station:
         completed = result is None or result["outcome"] == "completed"
         self._failures = 0 if completed else self._failures + 1
         if result is None:
-            settlement.complete(self.route, delivery, int(seconds * 1_000_000))
+            settlement.complete(self.route, (delivery,), int(seconds * 1_000_000))
         else:
             settlement.add(self.route, delivery, result)
         following = None
@@ -195,6 +195,22 @@ class Station:
             settlement.urgent = True
             self._pace.end(time.monotonic())
         return following
+
+    def finish_all(self, deliveries: Sequence[Delivery], seconds: float) -> None:
+        """Hand in plain completions that nothing stands behind.
+
+        Args:
+            deliveries: what ran together.
+            seconds: how long all of them took.
+        """
+        self.held -= len(deliveries)
+        self._pace.done += len(deliveries)
+        self._pace.ran += seconds
+        settlement = self._desk.settlement
+        settlement.complete(self.route, deliveries, int(seconds / len(deliveries) * 1_000_000))
+        if not self.held:
+            settlement.urgent = True
+            self._pace.end(time.monotonic())
 
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
         """Put deliveries that have not begun at the head of the buffer again."""

@@ -41,11 +41,10 @@ BEGIN
               DETAIL = format('events is of type %s.', coalesce(jsonb_typeof(p_events), 'null')),
               HINT = 'Give a JSON array of events.';
     END IF;
-    SELECT array_agg(item.event ORDER BY item.ordinal) INTO v_events
-    FROM jsonb_array_elements(p_events) WITH ORDINALITY AS item (event, ordinal);
-    IF v_events IS NULL THEN
+    IF p_events = '[]' THEN
         RETURN;
     END IF;
+    v_events := ARRAY(SELECT jsonb_array_elements(p_events));
 
     SELECT item.ordinal, arvo.event_fault(item.event) INTO v_ordinal, v_fault
     FROM unnest(v_events) WITH ORDINALITY AS item (event, ordinal)
