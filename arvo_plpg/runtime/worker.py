@@ -292,7 +292,7 @@ class Worker:
         self, desk: Desk, connection: psycopg.AsyncConnection[Any], backoff: Backoff
     ) -> None:
         broker = Broker(connection, schema=self._schema)
-        settlement, observer = desk.settlement, self._observer
+        settlement = desk.settlement
         settlement.resend()
         while not self._finished(desk):
             await self._register(broker)
@@ -306,20 +306,7 @@ class Worker:
             asked = self._wanted(desk, now)
             emits = any(report.emits for report in reports)
             hopping = emits and not self._slots()
-            watched = observer.look()
-            desk.tracing = observer.tracing
-            began = time.time_ns() if watched else 0
-            try:
-                answers = await self._exchange(broker, reports, asked, hopping=hopping)
-            except (ArvoError, psycopg.Error) as error:
-                if watched:
-                    observer.exchanged(reports, began, error)
-                if is_lost(error) or not reports:
-                    raise
-                answers = await self._one_by_one(desk, broker, POSTPONE_SECONDS)
-            else:
-                if watched:
-                    observer.exchanged(reports, began)
+            answers = await self._call(desk, broker, reports, asked, hopping=hopping)
             backoff.reset()
             self._judge(desk, answers)
             if hopping and asked:
@@ -336,6 +323,32 @@ class Worker:
                 self._gate.end()
             elif idle is not None and not settlement.waiting and not again:
                 self._gate.begin(station.route.queue for station in asked)
+
+    async def _call(
+        self,
+        desk: Desk,
+        broker: Broker,
+        reports: Sequence[Report],
+        asked: Mapping[Station, int],
+        *,
+        hopping: bool,
+    ) -> list[Worked]:
+        """Exchange results for deliveries, watched if that is wanted; one by one if refused."""
+        observer = self._observer
+        watched = observer.look()
+        desk.tracing = observer.tracing
+        began = time.time_ns() if watched else 0
+        try:
+            answers = await self._exchange(broker, reports, asked, hopping=hopping)
+        except (ArvoError, psycopg.Error) as error:
+            if watched:
+                observer.exchanged(reports, began, error)
+            if is_lost(error) or not reports:
+                raise
+            return await self._one_by_one(desk, broker, POSTPONE_SECONDS)
+        if watched:
+            observer.exchanged(reports, began)
+        return answers
 
     async def _exchange(
         self,
