@@ -44,7 +44,7 @@ SELECT is(
     pg_temp.as_role('arvo_test_worker', $$ SELECT count(*) FROM arvo_v1.retain_states('com.a', '1 day') $$), '1', 'a worker may'
 );
 SELECT is(
-    pg_temp.as_role('arvo_test_operator', $$ SELECT count(*) FROM arvo_v1.retain_states('com.a', '2 days'), arvo_v1.retain_states('com.a', '2 days') $$),
+    pg_temp.as_role('arvo_test_operator', $$ SELECT count(*) FROM arvo_v1.retain_states('com.a', '2 days') AS one, arvo_v1.retain_states('com.a', '2 days') AS two $$),
     '1', 'so may an operator'
 );
 SELECT results_eq(
