@@ -145,6 +145,26 @@ class Crowd:
         connection.execute("SELECT arvo_v1.unsubscribe('q', %s)", [pattern])
         connection.execute("SELECT * FROM arvo_v1.unschedule(%s)", [name])
 
+    def rule(self, connection: psycopg.Connection, chance: random.Random) -> None:
+        """Who may, how long what is finished is kept, and states that come from elsewhere."""
+        rights = "'arvo_worker', '{dispatch,consume}'"
+        verb = chance.choice(["grant_queue(%s, ", "revoke_queue(%s, "])
+        queue = chance.choice(["q", "r", "q*", "new*"])
+        connection.execute(f"SELECT * FROM arvo_v1.{verb}{rights})", [queue])
+        connection.execute("SELECT * FROM arvo_v1.grant_queue(%s, 'public', '{dispatch}')", [queue])
+        connection.execute("SELECT * FROM arvo_v1.retain_states(%s, '1 day')", [queue])
+        rows = [
+            {
+                "subject": subject,
+                "version": chance.randint(1, 5),
+                "data": {},
+                "parent_subject": f"p{self.calls // 10}-{chance.randrange(6)}",
+                "locked_for": chance.choice([0, 0.1]),
+            }
+            for subject in chance.sample(SUBJECTS, k=3)
+        ]
+        connection.execute("SELECT * FROM arvo_v1.import_states(%s, 'carry')", [Jsonb(rows)])
+
     def maintain(self, connection: psycopg.Connection, chance: random.Random) -> None:
         connection.execute("SELECT * FROM arvo_v1.maintain()")
 
@@ -175,7 +195,7 @@ def test_no_two_functions_wait_for_each_other(stage, dsn):
         crowd.work, crowd.work, crowd.settle, crowd.settle, crowd.extend, crowd.extend,
         crowd.dispatch, crowd.write, crowd.clean, crowd.redrive, crowd.redrive,
         crowd.discard, crowd.replay, crowd.maintain, crowd.operate, crowd.operate,
-        crowd.register, crowd.plan,
+        crowd.register, crowd.plan, crowd.rule,
     ]  # fmt: skip
     threads = [
         threading.Thread(target=crowd.repeat, args=(way, dsn, seed), daemon=True)
@@ -195,4 +215,6 @@ def test_no_two_functions_wait_for_each_other(stage, dsn):
     assert deadlocks == (0,)
     assert crowd.calls > 200
     assert len(crowd.taken) > 50
+    # What was claimed while there was no limit may be more than the last one allows.
+    stage.execute("SELECT arvo_v1.register_queue('r', p_reset => '{max_active}')")
     assert [fault for (fault,) in stage.execute("SELECT stage.faults()")] == []
