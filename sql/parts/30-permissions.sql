@@ -19,6 +19,8 @@ COMMENT ON COLUMN arvo.queue_guard.roles IS
 'Whose members may, by name: a role of that name in a restored copy may, too. None: superusers only.';
 COMMENT ON COLUMN arvo.queue_guard.changed_at IS 'When a role was added or taken away last.';
 COMMENT ON COLUMN arvo.queue_guard.changed_by IS 'By which login role.';
+CREATE INDEX queue_guard_star_idx ON arvo.queue_guard (may, queue) WHERE queue LIKE '%*';
+COMMENT ON INDEX arvo.queue_guard_star_idx IS 'Guards that stand for many queues, of thousands.';
 
 ALTER TABLE arvo.queue
 ADD COLUMN guarded boolean NOT NULL DEFAULT false;

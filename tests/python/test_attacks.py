@@ -404,6 +404,18 @@ def test_a_narrower_role_is_narrower_and_a_definer_lends_nothing(town, closed):
     assert fails(pool, "SELECT lent.put(%s)", body) == "RV007"
 
 
+def test_a_role_that_was_renamed_meanwhile_is_nobody(town, closed):
+    vera_role = town.name("vera")
+    session = psycopg.connect(town.dsn, autocommit=True)
+    town.open.append(session)
+    session.execute(f"SET ROLE {vera_role}")
+    broker = Broker(session)
+    assert broker.dispatch(event(5, "com.secret")).outcome == "queued"
+    town.root.execute(f"ALTER ROLE {vera_role} RENAME TO {town.name('vicky')}")
+    with pytest.raises(QueueClosed, match=vera_role):
+        broker.dispatch(event(6, "com.secret"))
+
+
 def test_who_has_no_guards_is_not_asked(town):
     broker = Broker(town.login("ann", "client", "worker"))
     broker.register_queue("com.a")

@@ -95,6 +95,7 @@ BEGIN
             WHEN v_events <> '[]' THEN EXISTS (
                 SELECT FROM arvo.queue_guard AS guard WHERE guard.may = 'dispatch'
             )
+            ELSE false  -- of NULL AND the second half is asked as well
         END AS barring,
         CASE
             WHEN holder.gated THEN (

@@ -30,7 +30,7 @@ AS $find_deliveries$
 -- the backlog, not with history. p_before is when the delivery was appended or put off. Dead letters
 -- are meant by number, event and tree only. A dead letter that lies in a dead-letter queue is the
 -- delivery there. What has been withdrawn is over, and not found. Lanes in p_but are passed over, and
--- what the caller may not operate.
+-- what the caller may not operate; p_but NULL: nothing is, for upkeep that asks whether there is anything.
 --
 --   Reads    arvo.queue, arvo.lane, arvo.lease, arvo.closure, arvo.log, arvo.parked, arvo.deferred,
 --            arvo.promotion, arvo.tombstone, arvo.dead, arvo.lineage; as arvo.may
@@ -68,7 +68,9 @@ BEGIN
               HINT = 'Give numbers of deliveries, an event, a queue, or another filter.';
     END IF;
     PERFORM arvo.require_path(p_path);
-    IF EXISTS (SELECT FROM arvo.queue_guard AS guard WHERE guard.may = 'operate') THEN
+    IF p_but IS NULL THEN
+        p_but := '{}';
+    ELSIF EXISTS (SELECT FROM arvo.queue_guard AS guard WHERE guard.may = 'operate') THEN
         p_but := p_but || ARRAY(
             SELECT lane.lane
             FROM arvo.queue

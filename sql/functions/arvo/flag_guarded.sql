@@ -12,9 +12,14 @@ AS $flag_guarded$
 --   Locks    arvo.queue rows
 --   Raises   nothing
 UPDATE arvo.queue
-SET guarded = arvo.is_guarded(queue.name)
-WHERE arvo.covers(p_pattern, queue.name)
-AND queue.guarded <> arvo.is_guarded(queue.name);
+SET guarded = told.guarded
+FROM (
+    SELECT covered.queue, arvo.is_guarded(covered.name) AS guarded
+    FROM arvo.queue AS covered
+    WHERE arvo.covers(p_pattern, covered.name)
+    OFFSET 0
+) AS told
+WHERE queue.queue = told.queue AND queue.guarded <> told.guarded;
 $flag_guarded$;
 
 COMMENT ON FUNCTION arvo.flag_guarded(text) IS

@@ -16,7 +16,7 @@ AS $forget_states$
 --
 -- A state goes when its record says that the workflow is done or has failed, its last write is old
 -- enough, nobody holds its lock, and nothing is to be delivered to the workflow any more: nothing
--- waits, runs, is put off, or lies in a dead letter. Its last step has emitted its completion in the
+-- waits, runs, is put off, or lies in a dead letter, also in queues that the caller may not operate. Its last step has emitted its completion in the
 -- transaction that stored it. Places in trees stay as long as something descends from them. Marks of
 -- imports go after 90 days. Returns how many states went.
 --
@@ -89,7 +89,7 @@ BEGIN
                 SELECT
                 FROM arvo.find_deliveries(
                     NULL, NULL, NULL, NULL, v_old.subject, NULL, NULL, NULL, NULL,
-                    '{queued,parked,leased,deferred}', 1
+                    '{queued,parked,leased,deferred}', 1, NULL
                 )
             );
         DELETE FROM arvo.state

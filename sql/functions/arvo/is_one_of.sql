@@ -5,8 +5,9 @@ LANGUAGE sql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $is_one_of$
--- Superusers and members of the owner are every role: they could change the tables by hand. A role that the caller would have to choose by SET ROLE first is not
--- meant. Names that are no roles, or not any more, are passed over; public is everybody.
+-- Superusers and members of the owner are every role: they could change the tables by hand. A role that
+-- the caller would have to choose by SET ROLE first is not meant. Names that are no roles, or not any
+-- more, are passed over; a caller whose role has been renamed since SET ROLE is nobody. public is everybody.
 --
 --   Reads    pg_roles, pg_namespace
 --   Writes   nothing
@@ -14,15 +15,16 @@ AS $is_one_of$
 --   Raises   nothing
 SELECT 'public' = ANY (p_roles) OR EXISTS (
     SELECT
-    FROM pg_roles AS granted
-    WHERE granted.rolname = ANY (p_roles::name[])
-    AND pg_has_role(arvo.caller()::name, granted.oid, 'USAGE')
-) OR EXISTS (
-    SELECT
     FROM pg_roles AS known
     WHERE known.rolname = arvo.caller()::name
     AND (
         known.rolsuper
+        OR EXISTS (
+            SELECT
+            FROM pg_roles AS granted
+            WHERE granted.rolname = ANY (p_roles::name[])
+            AND pg_has_role(known.oid, granted.oid, 'USAGE')
+        )
         OR EXISTS (
             SELECT
             FROM pg_namespace AS house

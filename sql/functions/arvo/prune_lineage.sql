@@ -7,7 +7,8 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $prune_lineage$
 -- A workflow without a state from which nothing descends, then its parent if the same is true of that
--- one, and so on: places stay as long as somebody's root depends on them. Returns how many went.
+-- one, and so on: places stay as long as somebody's root depends on them, also somebody whose first
+-- write is still open: that holds the place of its parent. Returns how many went.
 --
 --   Reads    arvo.state
 --   Writes   arvo.lineage
@@ -28,7 +29,14 @@ BEGIN
         AND NOT EXISTS (SELECT FROM arvo.state WHERE state.subject_digest = v_digest)
         FOR UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
-        DELETE FROM arvo.lineage WHERE lineage.subject_digest = v_digest;
+        -- A statement of its own: it sees who has let go of the place since the last one began.
+        DELETE FROM arvo.lineage
+        WHERE lineage.subject_digest = v_digest
+        AND NOT EXISTS (
+            SELECT FROM arvo.lineage AS child WHERE child.parent_digest = v_digest
+        )
+        AND NOT EXISTS (SELECT FROM arvo.state WHERE state.subject_digest = v_digest);
+        EXIT WHEN NOT FOUND;
         v_gone := v_gone + 1;
         v_digest := v_parent;
     END LOOP;

@@ -23,15 +23,20 @@ AS $history$
 -- the page before ended, so a page costs as much as its rows, at any depth. p_since and p_before are
 -- about the time of acceptance, which no index knows: what they leave out is read all the same. What is
 -- due later is not in the log yet. A transaction that commits meanwhile may be passed over. After a
--- rebase what was live then stands in two lanes: the number of the delivery tells.
+-- rebase what was live then stands in two lanes: the number of the delivery tells. Events are shown
+-- whole: queues that the caller may not operate are passed over.
 --
 --   Reads    arvo.lane, arvo.queue, arvo.log by (lane, xid, delivery), arvo.closure, arvo.tombstone,
---            arvo.parked; as arvo.lease_of
+--            arvo.parked, arvo.queue_guard; as arvo.lease_of and arvo.may
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   RV003  the queue is not known
 --            RV006  limit or after is not valid
+--            RV007  the queue that is named is closed to the caller
 DECLARE
+    v_guarded boolean := EXISTS (
+        SELECT FROM arvo.queue_guard AS guard WHERE guard.may = 'operate'
+    );
     v_queue integer;
     v_from_lane integer := 0;
     v_from_xid xid8;
@@ -55,6 +60,7 @@ BEGIN
     END IF;
     IF p_queue IS NOT NULL THEN
         v_queue := (arvo.known_queue(p_queue)).queue;
+        PERFORM arvo.require_right(ARRAY[p_queue], 'operate');
     END IF;
     IF p_after IS NOT NULL THEN
         v_from_lane := split_part(p_after, '/', 1)::integer;
@@ -73,6 +79,7 @@ BEGIN
         INNER JOIN arvo.queue ON queue.queue = lane.queue
         WHERE lane.lane >= v_from_lane
         AND (v_queue IS NULL OR lane.queue = v_queue)
+        AND (NOT v_guarded OR arvo.may(queue.name, 'operate'))
         ORDER BY lane.lane
     LOOP
         IF v_lane.lane > v_from_lane THEN

@@ -1,6 +1,6 @@
 -- arvo.close_one(results): contract, stories.
 BEGIN;
-SELECT plan(46);
+SELECT plan(48);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -126,6 +126,12 @@ SELECT pg_temp.written() AS before \gset
 SELECT is(pg_temp.closed(pg_temp.one('l2')), 'left', 'a run is judged by its order');
 SELECT is(pg_temp.written(), :'before', 'nothing of it has been written');
 COMMIT AND CHAIN;
+
+-- Where nothing is closed, or nothing emitted, nobody asks where events go.
+SET track_functions = 'all';
+SELECT is(pg_temp.closed(pg_temp.one('e10')), '1 e10 t completed', 'one without events');
+SELECT is(pg_stat_get_xact_function_calls('arvo.barred_to(jsonb)'::regprocedure), NULL, 'goes nowhere');
+ROLLBACK AND CHAIN;
 
 -- A lease of an older generation.
 INSERT INTO arvo.generation (slot, opened_at) VALUES (1, now());

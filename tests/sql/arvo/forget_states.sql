@@ -1,6 +1,6 @@
 -- arvo.forget_states(look, limit): contract, stories.
 BEGIN;
-SELECT plan(31);
+SELECT plan(33);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -94,6 +94,32 @@ SELECT is(pg_temp.round(), 1, 'nothing holds it any more');
 SELECT is_empty('SELECT FROM arvo.state_lock', 'a lock that has lapsed goes with it');
 SELECT is(arvo_v1.root_subject('child'), NULL, 'so does its place');
 SELECT is(arvo_v1.root_subject('root'), NULL, 'and that of its parent, which only it needed');
+
+-- What is closed to whoever maintains is there all the same.
+SET arvo.frozen_clock = '2030-01-20T01:00:00Z';
+CREATE ROLE arvo_test_forget_worker NOLOGIN IN ROLE arvo_worker;
+CREATE ROLE arvo_test_forget_boss NOLOGIN;
+DO $$
+BEGIN
+    PERFORM pg_temp.write('closed', '{"status": "done"}');
+    PERFORM arvo_v1.dispatch(pg_temp.event('e2', 'flow', '{"subject": "closed"}'));
+    PERFORM arvo_v1.grant_queue('flow', 'arvo_test_forget_boss', '{operate}');
+END;
+$$;
+COMMIT AND CHAIN;
+SET arvo.frozen_clock = '2030-01-25T00:00:00Z';
+SELECT sum(pg_temp.as_role(
+    'arvo_test_forget_worker',
+    $$ SELECT touched FROM arvo_v1.maintain() WHERE task = 'forgotten' $$
+)::integer) AS gone FROM generate_series(1, 2) \gset
+SELECT is(:gone, 0, 'what waits in a queue that the caller may not operate keeps its state');
+COMMIT AND CHAIN;
+SELECT count(*) AS cancelled FROM arvo_v1.cancel(p_event_id => 'e2') \gset
+COMMIT AND CHAIN;
+SELECT is(pg_temp.round(), 1, 'when it is cancelled the state goes');
+SELECT count(*) AS opened FROM arvo_v1.grant_queue('flow', 'public', '{operate}') \gset
+DROP ROLE arvo_test_forget_worker, arvo_test_forget_boss;
+COMMIT AND CHAIN;
 
 -- In bites.
 SET arvo.frozen_clock = '2030-02-01T00:00:00Z';

@@ -1,6 +1,6 @@
 -- arvo.is_guarded: contract, stories.
 BEGIN;
-SELECT plan(12);
+SELECT plan(14);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -8,7 +8,8 @@ SELECT plan(12);
 SELECT * FROM pg_temp.contract(
     'arvo.is_guarded(text)',
     'boolean', 'sql', 'stable', false,
-    'nobody'
+    'nobody',
+    ARRAY['search_path=pg_catalog, pg_temp', 'enable_seqscan=off']
 );
 
 -- stories ---------------------------------------------------------------------------------------
@@ -27,6 +28,18 @@ SELECT is(arvo.is_guarded(given.queue), given.answer, given.queue)
 FROM (VALUES ('com.a', true), ('com.c', true), ('com.r', true), ('org.r', false)) AS given (queue, answer);
 DELETE FROM arvo.queue_guard WHERE may <> 'read';
 SELECT is(arvo.is_guarded('com.r'), false, 'who may read is not asked on the way of an event');
+
+-- What many others are granted is not read.
+INSERT INTO arvo.queue_guard (queue, may, roles, changed_at, changed_by)
+SELECT 'q' || number, 'consume', '{arvo_test_isg_a}', arvo.clock(), 'test' FROM generate_series(1, 2000) AS number;
+CREATE FUNCTION pg_temp.guards_read() RETURNS bigint
+LANGUAGE sql AS $$
+    SELECT sum(pg_stat_get_xact_tuples_returned(oid))::bigint
+    FROM pg_class WHERE relname LIKE 'queue\_guard%'
+$$;
+SELECT pg_temp.guards_read() AS before \gset
+SELECT ok(arvo.is_guarded('q7') AND NOT arvo.is_guarded('q0'), 'one of two thousand is closed');
+SELECT cmp_ok(pg_temp.guards_read() - :before, '<=', 8::bigint, 'and it is found by index');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- arvo.may: contract, stories.
 BEGIN;
-SELECT plan(16);
+SELECT plan(18);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -8,7 +8,8 @@ SELECT plan(16);
 SELECT * FROM pg_temp.contract(
     'arvo.may(text,text)',
     'boolean', 'plpgsql', 'stable', false,
-    'nobody'
+    'nobody',
+    ARRAY['search_path=pg_catalog, pg_temp', 'enable_seqscan=off']
 );
 
 -- stories ---------------------------------------------------------------------------------------
@@ -34,6 +35,18 @@ FROM (
     ('a', 'com.c', 'consume', 'false'), ('a', 'com.c', 'operate', 'true')
 ) AS given (role, queue, may, answer);
 SELECT ok(arvo.may('com.c', 'consume'), 'a superuser may, also when nobody is left who may');
+
+-- What many others are granted is not read.
+INSERT INTO arvo.queue_guard (queue, may, roles, changed_at, changed_by)
+SELECT 'q' || number, 'consume', '{arvo_test_may_a}', arvo.clock(), 'test' FROM generate_series(1, 2000) AS number;
+CREATE FUNCTION pg_temp.guards_read() RETURNS bigint
+LANGUAGE sql AS $$
+    SELECT sum(pg_stat_get_xact_tuples_returned(oid))::bigint
+    FROM pg_class WHERE relname LIKE 'queue\_guard%'
+$$;
+SELECT pg_temp.guards_read() AS before \gset
+SELECT is(pg_temp.as_role('arvo_test_may_b', $$ SELECT arvo.may('q7', 'consume') $$), 'false', 'one of two thousand is closed');
+SELECT cmp_ok(pg_temp.guards_read() - :before, '<=', 4::bigint, 'and it is found by index');
 
 SELECT * FROM finish();
 ROLLBACK;

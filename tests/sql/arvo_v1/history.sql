@@ -1,6 +1,6 @@
 -- arvo_v1.history(queue, after, limit, since, before): contract, stories, refusals.
 BEGIN;
-SELECT plan(21);
+SELECT plan(24);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -90,5 +90,20 @@ SELECT is(
 SELECT is(
     left(pg_temp.raised($$ SELECT * FROM arvo_v1.history('nobody') $$), 5), 'RV003', 'an unknown queue'
 );
+-- permissions -----------------------------------------------------------------------------------
+
+CREATE ROLE arvo_test_history NOLOGIN IN ROLE arvo_operator;
+CREATE ROLE arvo_test_history_boss NOLOGIN;
+SELECT count(*) FROM arvo_v1.grant_queue('a', 'arvo_test_history_boss', '{operate}') \gset
+SELECT is(
+    pg_temp.as_role('arvo_test_history', $$ SELECT string_agg(DISTINCT queue, ' ') FROM arvo_v1.history() $$), 'b',
+    'what the caller may not operate is passed over'
+);
+SELECT is(
+    pg_temp.as_role('arvo_test_history', $$ SELECT count(*) FROM arvo_v1.history('a') $$),
+    'RV007 | queue is closed to this role | queue: "a", right: operate, role: "arvo_test_history"', 'and refused when it is named'
+);
+SELECT is((SELECT count(DISTINCT queue) FROM arvo_v1.history()), 2::bigint, 'those who may see both');
+
 SELECT * FROM finish();
 ROLLBACK;
