@@ -11,6 +11,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from arvo_plpg._async.broker import Broker
+from arvo_plpg._call import settings
 from arvo_plpg.page.history import History
 from arvo_plpg.runtime.connect import connection_parameters
 from arvo_plpg.runtime.ending import end
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from arvo_plpg.page.options import PageOptions
     from arvo_plpg.rows import QueueStats
 
-SAMPLE_SECONDS: Final = 2.0
+SAMPLE_SECONDS = 2.0
 FRESH_SECONDS: Final = 1.0
 STATEMENT_MILLISECONDS: Final = 15_000
 
@@ -65,11 +66,11 @@ class Source:
 
     async def _configure(self, connection: psycopg.AsyncConnection[Any]) -> None:
         read_only = "off" if self._options.allow_actions else "on"
-        await connection.execute(
-            "SELECT set_config('statement_timeout', %s, false),"
-            " set_config('default_transaction_read_only', %s, false)",
-            [str(STATEMENT_MILLISECONDS), read_only],
-        )
+        given = {
+            "statement_timeout": str(STATEMENT_MILLISECONDS),
+            "default_transaction_read_only": read_only,
+        }
+        await connection.execute(settings(tuple(given)), given)
 
     @contextlib.asynccontextmanager
     async def contract(self) -> AsyncIterator[Broker]:

@@ -10,6 +10,7 @@ import psycopg
 from opentelemetry import metrics as api
 from opentelemetry.metrics import Observation
 
+from arvo_plpg._call import settings
 from arvo_plpg._sync.broker import Broker
 from arvo_plpg.errors import ArvoError
 from arvo_plpg.runtime.connect import connection_parameters
@@ -70,10 +71,8 @@ class Observed:
                     autocommit=True,
                     **connection_parameters(self._dsn, f"{self._schema}-gauges", 5),
                 )
-                self._connection.execute(
-                    "SELECT set_config('statement_timeout', %s, false)",
-                    [str(_STATEMENT_MILLISECONDS)],
-                )
+                given = {"statement_timeout": str(_STATEMENT_MILLISECONDS)}
+                self._connection.execute(settings(tuple(given)), given)
             return Broker(self._connection, schema=self._schema).gauges(self._most)
         except (psycopg.Error, ArvoError, OSError):
             self._disconnect()
