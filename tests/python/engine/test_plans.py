@@ -255,13 +255,13 @@ class Rooms:
 
     def page(self, row: int, order: str = "ASC") -> Question:
         """Ten behind a row of the log, counted from the first or the last one."""
+        back = "DESC" if order == "ASC" else "ASC"
         ((position,),) = self.actor.ask(
-            "WITH plain AS (SELECT log.lane, log.xid, log.delivery FROM arvo.log"
-            " INNER JOIN arvo.lane ON lane.lane = log.lane"
+            "SELECT format('%%s/%%s/%%s', lane, xid, delivery) FROM (SELECT * FROM arvo.log"
+            " WHERE lane = (SELECT min(lane.lane) FROM arvo.lane"
             " INNER JOIN arvo.queue ON queue.queue = lane.queue AND queue.name = 'plain')"
-            f" SELECT format('%%s/%%s/%%s', lane, xid, delivery) FROM plain"
-            f" ORDER BY xid {order}, delivery {order}"
-            " LIMIT 1 OFFSET least(%s, (SELECT count(*) - 12 FROM plain))",
+            f" ORDER BY xid {order}, delivery {order} LIMIT %s) AS counted"
+            f" ORDER BY xid {back}, delivery {back} LIMIT 1",
             row,
         )
         return "SELECT * FROM arvo_v1.history('plain', %s, 10)", [position]
