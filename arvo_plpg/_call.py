@@ -48,3 +48,18 @@ def call(schema: str, function: str, arguments: tuple[str, ...], columns: tuple[
         return sql.SQL("SELECT {}").format(called).as_bytes(None)
     asked = sql.SQL(", ").join(map(sql.Identifier, columns))
     return sql.SQL("SELECT {} FROM {}").format(asked, called).as_bytes(None)
+
+
+def settings(names: tuple[str, ...]) -> bytes:
+    """Write the statement that sets these for the session, each to the argument of its name.
+
+    A statement, and not an option of the connection: poolers refuse those.
+
+    Args:
+        names: settings, such as ``statement_timeout``.
+    """
+    each = sql.SQL(", ").join(
+        sql.SQL("set_config({}, {}, false)").format(sql.Literal(name), sql.Placeholder(name))
+        for name in names
+    )
+    return sql.SQL("SELECT {}").format(each).as_bytes(None)

@@ -42,6 +42,31 @@ WORKER = """
 async def register(broker):
     pass  # await broker.register(handler)
 """
+SEED = """
+CREATE SCHEMA seed;
+CREATE TABLE seed.arvopg_mm_state (
+    subject varchar(255) PRIMARY KEY, data jsonb NOT NULL, version integer NOT NULL DEFAULT 1,
+    execution_status varchar(255) NOT NULL, parent_subject varchar(255), initiator varchar(255),
+    source varchar(255) NOT NULL, created_at timestamp DEFAULT now(),
+    updated_at timestamp DEFAULT now()
+);
+CREATE TABLE seed.arvopg_mm_lock (
+    subject varchar(255) PRIMARY KEY, locked_at timestamp NOT NULL, expires_at timestamp NOT NULL,
+    created_at timestamp DEFAULT now()
+);
+CREATE TABLE seed.arvopg_mm_hierarchy (
+    subject varchar(255) PRIMARY KEY, parent_subject varchar(255),
+    root_subject varchar(255) NOT NULL, created_at timestamp DEFAULT now()
+);
+INSERT INTO seed.arvopg_mm_state (subject, data, version, execution_status, source)
+SELECT 'order/' || n, '{"executionStatus": "normal"}', n, 'normal', 'com.example.order'
+FROM generate_series(101, 103) AS n;
+INSERT INTO seed.arvopg_mm_hierarchy (subject, root_subject)
+SELECT subject, subject FROM seed.arvopg_mm_state;
+INSERT INTO seed.arvopg_mm_lock (subject, locked_at, expires_at)
+VALUES ('order/103', now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC' + interval '3 minutes');
+"""
+"""The tables of the TypeScript package, with something in them."""
 COMMON = {"-h", "--help", "--dsn", "--schema", "--json", "--sql-root"}
 PRELUDE = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
 RUNS = {
@@ -80,11 +105,17 @@ RUNS = {
     "export dead": ["export dead --resolved --output dead.jsonl"],
     "rebase": ["rebase --dry-run"],
     "accept-cluster": ["accept-cluster"],
+    "import-v1": [
+        "import-v1 --from-schema seed --time-zone UTC --dry-run",
+        "import-v1 --from-schema seed --time-zone UTC --locked carry",
+    ],
+    "serve": ["serve --port 8321"],
+    "sandbox": ["sandbox -- arvo-plpg doctor"],
     "demo": ["demo"],
     "completion": ["completion bash"],
 }
 """What is run for each command, in this order."""
-SHOWN_LINES = {"demo": 12, "completion": 4}
+SHOWN_LINES = {"demo": 12, "completion": 4, "sandbox": 6}
 
 
 def leaves(
@@ -126,7 +157,10 @@ class Stage:
     def __init__(self, uri: str, folder: Path) -> None:
         self.uri = uri
         self.folder = folder
-        self.environment = {**os.environ, "DATABASE_URL": uri, "COLUMNS": "118"}
+        places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self.environment = {
+            **os.environ, "DATABASE_URL": uri, "COLUMNS": "118", "PATH": places
+        }  # fmt: skip
         event = self.event("com.example.mail", "com.example.mail.send", to="com.example.mail")
         given = {name: value for name, value in event.to_dict().items() if value is not None}
         for gone in ("id", "time", "specversion", "datacontenttype"):
@@ -188,7 +222,9 @@ class Stage:
         if line == "top":
             return self.screen()
         if line.startswith("worker"):
-            return self.worker(line)
+            return self.ended(line, "ready")
+        if line.startswith("serve"):
+            return self.ended(line, "http://")
         environment = dict(self.environment)
         if line == "demo":
             del environment["DATABASE_URL"]
@@ -227,8 +263,13 @@ class Stage:
         os.close(master)
         return text
 
-    def worker(self, line: str) -> str:
-        """Start a worker, end it, and return its log."""
+    def seed(self) -> None:
+        """Put the tables of the TypeScript package beside ours."""
+        with psycopg.connect(self.uri, autocommit=True) as connection:
+            connection.execute(SEED.encode())
+
+    def ended(self, line: str, sign: str) -> str:
+        """Start a command that goes on, end it when it has said so much, and return its log."""
         program = subprocess.Popen(
             [sys.executable, "-m", "arvo_plpg", *shlex.split(line)],
             cwd=self.folder, env=self.environment, text=True, stderr=subprocess.PIPE,
@@ -236,7 +277,7 @@ class Stage:
         if program.stderr is None:
             raise SystemExit("no standard error")
         told = ""
-        while "ready" not in told:
+        while sign not in told:
             read = program.stderr.readline()
             if not read:
                 raise SystemExit(told)
@@ -268,6 +309,8 @@ def page() -> str:
             for line in lines:
                 if name == "rollback":
                     stage.fill()
+                if name == "import-v1" and line == lines[0]:
+                    stage.seed()
                 printed = stage.run(line).rstrip("\n").split("\n")
                 most = SHOWN_LINES.get(name, 40)
                 if len(printed) > most:

@@ -59,7 +59,8 @@ def add(subcommands: Subcommands) -> None:
         "--health",
         type=address,
         metavar="[HOST:]PORT",
-        help="answer GET /live and /ready over HTTP (host: 127.0.0.1; port 0: any)",
+        help="answer GET /live, /ready and /metrics over HTTP (host: 127.0.0.1; port 0: any); "
+        "/metrics needs the extra 'metrics'",
     )
     parser.add_argument(
         "--watch",

@@ -56,7 +56,13 @@ def ground_statements(conn: psycopg.Connection[Any], names: Names) -> list[str]:
     """Return the statements that would make this user able to migrate; none if it is."""
     lacking: list[str] = []
     user = sql.Identifier(str(fetch_value(conn, "SELECT current_user")))
-    exists = fetch_value(conn, "SELECT to_regnamespace(%s) IS NOT NULL", (names.schema,))
+    # A rollback to 0 leaves the private schema. A copy of a database, or a dump restored into
+    # another one, does not bring what was granted on the database.
+    exists = fetch_value(
+        conn,
+        "SELECT to_regnamespace(%s) IS NOT NULL AND to_regnamespace(%s) IS NOT NULL",
+        (names.schema, names.contract(1)),
+    )
     creator = fetch_value(conn, "SELECT current_user")
     if names.roles:
         creator = names.owner

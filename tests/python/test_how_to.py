@@ -17,7 +17,7 @@ PAGES = sorted(
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page(page, dsn, tmp_path):
     code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL))
-    says = re.findall(r"^ *(?:print\(.*\)  )?# (.*)$", code, re.MULTILINE)
+    says = re.findall(r"^ *(?:(?:print\(.*)?\)  )?# (.*)$", code, re.MULTILINE)
     said = [line for line in says if not line.startswith(NOTES)]
     assert said
     program = tmp_path / "program.py"

@@ -81,9 +81,13 @@ BEGIN
             )
             OR EXISTS (
                 SELECT
-                FROM arvo.dead
-                WHERE dead.subject_key = hashtextextended(v_old.subject, 0)
-                AND dead.resolution IS NULL
+                FROM (
+                    SELECT dead.resolution
+                    FROM arvo.dead
+                    WHERE dead.subject_key = hashtextextended(v_old.subject, 0)
+                    OFFSET 0  -- by subject: not by an index of all that are open
+                ) AS died
+                WHERE died.resolution IS NULL
             )
             OR EXISTS (
                 SELECT

@@ -10,7 +10,7 @@ AS $standing$
 -- As of the calling statement. It stays true while the caller holds the lane, and what is leased also
 -- while the caller holds the lease.
 --
---   Reads    arvo.lease, arvo.tombstone, arvo.parked, arvo.closure
+--   Reads    arvo.lease, arvo.tombstone, arvo.parked, arvo.closure; as arvo.lease_of
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
@@ -29,16 +29,7 @@ BEGIN
         RETURN (CASE WHEN v_unclaimed THEN 'queued' ELSE 'parked' END, NULL)::arvo.standing;
     END IF;
 
-    SELECT lease.token INTO v_token
-    FROM arvo.lease
-    WHERE lease.lane = p_lane
-    AND lease.high_xid >= p_xid
-    AND lease.low_xid <= p_xid
-    AND lease.token <> 0
-    AND NOT lease.carried
-    AND p_delivery = ANY (lease.deliveries)
-    ORDER BY lease.high_xid
-    LIMIT 1;
+    v_token := (arvo.lease_of(p_lane, p_xid, p_delivery)).token;
     IF v_token IS NULL OR arvo.open_deliveries(v_token, ARRAY[p_delivery]) = '{}' THEN
         RETURN ('closed', NULL)::arvo.standing;
     END IF;

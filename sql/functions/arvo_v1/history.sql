@@ -20,11 +20,12 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $history$
 -- The log as it is, lane by lane, in each in the order of transactions: an index is read from where
--- the page before ended, so a page costs as much as its rows, at any depth. p_since and p_before are
--- about the time of acceptance, which no index knows: what they leave out is read all the same. What is
--- due later is not in the log yet. A transaction that commits meanwhile may be passed over. After a
--- rebase what was live then stands in two lanes: the number of the delivery tells. Events are shown
--- whole: queues that the caller may not operate are passed over.
+-- the page before ended, so a page costs as much as its rows, at any depth, and what finding the lease
+-- of each takes (arvo.lease_of). Sorting is off because a plan made on an empty log would sort a whole
+-- lane. p_since and p_before are about the time of acceptance, which no index knows: what they leave
+-- out is read all the same. What is due later is not in the log yet. A transaction that commits
+-- meanwhile may be passed over. After a rebase what was live then stands in two lanes: the number of
+-- the delivery tells. Events are shown whole: queues that the caller may not operate are passed over.
 --
 --   Reads    arvo.lane, arvo.queue, arvo.log by (lane, xid, delivery), arvo.closure, arvo.tombstone,
 --            arvo.parked, arvo.queue_guard; as arvo.lease_of and arvo.may

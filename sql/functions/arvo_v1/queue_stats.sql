@@ -143,7 +143,11 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT
         FROM arvo.dead
-        WHERE dead.queue = queue.name AND dead.resolution IS NULL
+        -- Written so, only the index of the queue's own has this order; with an equality,
+        -- statistics may choose the one of all that are open, for each queue.
+        WHERE dead.queue >= queue.name AND dead.queue <= queue.name
+        AND dead.resolution IS NULL
+        ORDER BY dead.queue, dead.dead
         LIMIT 10001
     ) AS open
 ) AS died

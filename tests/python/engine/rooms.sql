@@ -300,9 +300,15 @@ INSERT INTO arvo.state (
     subject_digest, subject, version, data, execution_status, created_at, changed_at
 )
 SELECT
-    rooms.digest(n, 's' || n), 's' || n, 1, '{"executionStatus": "normal"}', 'normal',
-    '2029-12-31T23:00:00Z', '2029-12-31T23:00:00Z'
-FROM generate_series(1, rooms.many()) AS n;
+    rooms.digest(n, 's' || n), 's' || n, 1,
+    jsonb_build_object('executionStatus', 'normal', 'status', was.status), 'normal', was.at, was.at
+FROM generate_series(1, rooms.many()) AS n
+-- One in five has been done for long.
+CROSS JOIN LATERAL (
+    SELECT
+        CASE WHEN n % 5 = 3 THEN 'done' ELSE 'active' END AS status,
+        CASE WHEN n % 5 = 3 THEN timestamptz '2029-11-01' ELSE '2029-12-31T23:00:00Z' END AS at
+) AS was;
 
 -- Trees of five.
 INSERT INTO arvo.lineage (subject_digest, subject, parent_digest, created_at)

@@ -137,3 +137,58 @@ def test_a_delivery_is_found_by_its_number_without_reading_history(history, stag
     assert blocks > 5000
     (told,) = history.ask("SELECT place, reason FROM arvo_v1.explain_delivery(%s)", OTHERS // 2)
     assert told == ("closed", "closed")
+
+
+LEASE_OF = "SELECT (arvo.lease_of(%s, %s, %s)).number"
+PAGE = (
+    "SELECT outcome FROM arvo_v1.history('q', format('%%s/%%s/%%s', %s::text, %s::text, %s - 1), 1)"
+)
+
+
+def place_of(actor: Any, event_id: str) -> tuple[int, str, int]:
+    """Where an event stands in the log: lane, transaction, delivery."""
+    (place,) = actor.ask(
+        "SELECT lane, xid::text, delivery FROM arvo.log WHERE event ->> 'id' = %s", event_id
+    )
+    return place
+
+
+def rows_read(actor: Any, statement: str, *arguments: Any) -> int:
+    """How many rows of the log and the ledger a statement reads."""
+    with actor.connection.transaction():
+        before = sum(actor.fetched())
+        actor.ask(statement, *arguments)
+        return int(sum(actor.fetched()) - before)
+
+
+def test_history_finds_the_lease_of_what_was_committed_late_by_few_look_ups(actors):
+    """A thousand claims lie between its place in the log and its own, which has newer ones, too."""
+    ann, late = actors(), actors()
+    ann.register("q")
+    late.connection.autocommit = False
+    late.put("late")
+    for _ in range(1000):
+        ann.put_many(1)
+        ann.complete(*ann.take(1))
+    late.connection.commit()
+    ann.put_many(1)
+    assert ann.take(2)[0][2] == "late"
+    place = place_of(ann, "late")
+    assert ann.ask(LEASE_OF, *place) == [(1001,)]
+    assert ann.ask(PAGE, *place) == [("active",)]
+    assert rows_read(ann, PAGE, *place) < 60
+
+
+def test_history_knows_what_no_lease_ever_had(actors, stage):
+    """The cursor passed it, and five hundred claims come after it: they are not looked through."""
+    ann = actors()
+    ann.register("q")
+    ann.put("passed")
+    ann.take(1)
+    stage.execute("UPDATE arvo.lease SET deliveries = '{}' WHERE number = 1")
+    for _ in range(500):
+        ann.put_many(1)
+        ann.complete(*ann.take(1))
+    place = place_of(ann, "passed")
+    assert ann.ask(LEASE_OF, *place) == [(None,)]
+    assert rows_read(ann, LEASE_OF, *place) < 60

@@ -302,6 +302,38 @@ def test_a_role_maker_who_owns_the_database_needs_no_superuser(dsn, schema, hous
     execute(dsn, f"ALTER DATABASE {db(dsn)} OWNER TO postgres")
 
 
+@pytest.fixture
+def copy(server, dsn, schema, house):
+    """A copy of a migrated database, rolled back to 0: what was granted on it is not copied."""
+    migrate(dsn, schema=schema, sql_root=house.root)
+    name = f"{db(dsn)}_copy"
+    execute(server, f"CREATE DATABASE {name} TEMPLATE {db(dsn)}")
+    made = make_conninfo(server, dbname=name)
+    rollback(made, schema=schema, sql_root=house.root, to=0, yes_lose_data=True)
+    may = f"SELECT has_database_privilege('{schema}_owner', current_database(), 'CREATE')"
+    assert fetch(made, may) == [(False,)]
+    yield made
+    execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_copy_of_a_database_can_go_back_to_0_and_forth(copy, schema, house):
+    plan = plan_migrate(copy, schema=schema, sql_root=house.root)
+    assert f"CREATE ON DATABASE %I TO %I', current_database(), '{schema}_owner'" in plan.script
+    assert migrate(copy, schema=schema, sql_root=house.root) == ["0001.before.ground"]
+    assert doctor(copy, schema=schema, sql_root=house.root).findings == []
+
+
+def test_whoever_may_not_grant_on_a_copy_is_told_what_a_dba_must_run(copy, schema, house):
+    execute(copy, f"CREATE ROLE {schema}_joe LOGIN", f"GRANT {schema}_owner TO {schema}_joe")
+    joe = make_conninfo(copy, user=f"{schema}_joe")
+    with pytest.raises(errors.PrivilegeMissing) as caught:
+        migrate(joe, schema=schema, sql_root=house.root)
+    statements = [x.strip() for x in caught.value.hint.splitlines() if x.strip().endswith(";")]
+    assert statements == [f'GRANT CREATE ON DATABASE "{db(copy)}" TO "{schema}_owner";']
+    execute(copy, *statements)
+    assert migrate(joe, schema=schema, sql_root=house.root) == ["0001.before.ground"]
+
+
 def test_a_user_who_may_not_read_the_ledger_is_told(dsn, schema, house):
     migrate(dsn, schema=schema, sql_root=house.root)
     execute(dsn, f"CREATE ROLE {schema}_joe LOGIN")

@@ -13,6 +13,7 @@ SELECT * FROM pg_temp.contract(
         'search_path=pg_catalog, pg_temp',
         'enable_seqscan=off',
         'enable_bitmapscan=on',
+        'enable_sort=off',
         'jit=off',
         'plan_cache_mode=force_generic_plan'
     ]
