@@ -159,8 +159,8 @@ def test_a_picture_puts_answers_below_what_they_answer():
     assert [row.x for row in picture.rows] == [10, 26, 42, 10]
     assert picture.took == timedelta(seconds=8)
     waits, runs = picture.rows[0].bars
-    assert (waits.x, waits.width) == (LEFT, TIME_WIDTH / 8)
-    assert (runs.x, runs.kind) == (LEFT + TIME_WIDTH / 8, "run good")
+    assert (waits.x, waits.width) == (LEFT, round(TIME_WIDTH / 8, 1))
+    assert (runs.x, runs.kind) == (round(LEFT + TIME_WIDTH / 8, 1), "run good")
     last = picture.rows[-1].bars[-1]
     assert last.x + last.width == pytest.approx(LEFT + TIME_WIDTH, abs=0.2)
 
