@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 
 def run(words, dsn, place):
@@ -67,3 +68,23 @@ def test_a_page_of_a_database_whose_name_cannot_be_read():
     assert "the connection string cannot be read" in ran.stderr
     assert "s3cret" not in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_what_is_no_json_is_found_by_the_events_before_it(arvo, event):
+    lines = [json.dumps(event(number=number).to_dict()) for number in range(150)]
+    lines.insert(120, '{"id": broken')
+    ran = arvo("dispatch", "--json", stdin="\n".join(lines))
+    told = json.loads(ran.err)
+    assert told["detail"] == "no JSON: Expecting value; after event 120"
+
+
+def test_a_role_that_may_nothing_is_told_what_to_ask_for(dsn, connection):
+    connection.execute("CREATE ROLE arvo_test_stranger NOLOGIN")
+    try:
+        connection.execute("GRANT arvo_test_stranger TO CURRENT_USER")
+        place = make_conninfo(dsn, options="-c role=arvo_test_stranger")
+        ran = run("queues --json", place, "")
+        told = json.loads(ran.stderr)
+        assert (ran.returncode, told["error"]) == (1, "PrivilegeMissing")
+    finally:
+        connection.execute("DROP ROLE arvo_test_stranger")
