@@ -10,6 +10,7 @@ interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -100,6 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever called: nobody wants to hear it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is told as an escape
             stream.reconfigure(errors="backslashreplace")
@@ -112,13 +116,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell(error, as_json=arguments.json)
         return 1
     except BrokenPipeError:
-        # Whoever read has enough, `head` say; nothing more may be written when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # whoever read has enough, `head` say
         return 0
+    except OSError as error:  # no space left for what is written, say
+        _write_no_more()
+        reason = error.strerror or type(error).__name__
+        named = f"{error.filename}: {reason}" if error.filename else reason
+        _tell(ArvoError("the system refused", detail=named), as_json=arguments.json)
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("arvo-plpg: interrupted\n")
         return _INTERRUPTED
     return code
+
+
+def _write_no_more() -> None:
+    """Have nothing more written to standard output when Python ends."""
+    with contextlib.suppress(OSError, ValueError):  # not a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(error: ArvoError, *, as_json: bool) -> None:

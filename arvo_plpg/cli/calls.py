@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from arvo_plpg.cli.options import dsn
-from arvo_plpg.errors import ArvoError, DatabaseUnreachable
+from arvo_plpg.errors import ArvoError, DatabaseUnreachable, translate
 from arvo_plpg.schema.handshake import ABSENT, about_query, judge, offer
 from arvo_plpg.schema.target import Target
 from arvo_plpg.sync import Broker
@@ -47,4 +47,7 @@ def broker(arguments: argparse.Namespace, purpose: str) -> Iterator[Broker]:
                 raise DatabaseUnreachable(
                     "the connection broke", detail=reason, hint="Look what was done, and go on."
                 ) from error
+            known = translate(error)
+            if isinstance(known, ArvoError):
+                raise known from error
             raise ArvoError("the database refused a call", detail=reason) from error

@@ -114,12 +114,12 @@ class Health:
                 )
                 writer.write(head.encode() + body)
                 await writer.drain()
+                writer.close()
+                await writer.wait_closed()  # by then all of it is sent
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
-            pass  # whoever asked has gone, or says nothing
+            pass  # whoever asked has gone, says nothing, or does not read
         finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            writer.transport.abort()
 
     async def _reply(self, reader: asyncio.StreamReader) -> tuple[int, _Told]:
         try:

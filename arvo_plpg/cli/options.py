@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Subcommands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+LONGEST_SLEEP_SECONDS = 86400.0 * 365
+"""Nobody waits longer for the next look; the system's clock could not."""
+
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 
 
@@ -145,6 +148,13 @@ def schema_name(text: str) -> str:
         return Names(text).schema
     except ArvoError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def port(text: str) -> int:
+    """Read the number of a port."""
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 65535:  # noqa: PLR2004
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+    return int(text)
 
 
 def migration_number(text: str) -> int:

@@ -32,6 +32,7 @@ class Values:
         self._text = ""
         self._at = 0
         self._ended = False
+        self._values = 0
         self.characters = 0
         """How many characters have been read."""
 
@@ -47,6 +48,7 @@ class Values:
                 self._at += 1
                 self._next_sign()
             yield self._value()
+            self._values += 1
             first = False
         if inside:
             if not sign:
@@ -86,12 +88,12 @@ class Values:
             except (json.JSONDecodeError, RecursionError) as error:
                 tried = len(self._text) - self._at
                 if isinstance(error, RecursionError) or tried > _LONGEST:
-                    raise self._fault(f"no JSON: {error}") from None
+                    raise self._fault(f"no JSON: {_reason(error)}") from None
                 grown = False
                 while len(self._text) - self._at < 2 * tried and self._more():
                     grown = True
                 if not grown:
-                    raise self._fault(f"no JSON: {error}") from None
+                    raise self._fault(f"no JSON: {_reason(error)}") from None
                 continue
             # A number at the end of what has been read may go on.
             if end == len(self._text) and not isinstance(value, dict | list) and self._more():
@@ -102,9 +104,14 @@ class Values:
     def _fault(self, detail: str) -> ArvoError:
         return InvalidEventError(
             "the events cannot be read",
-            detail=detail,
+            detail=f"{detail}; after event {self._values}" if self._values else detail,
             hint="Give one JSON object, one a line, or one array of objects.",
         )
+
+
+def _reason(error: Exception) -> str:
+    # Its line and column would be those of what is in memory, not of the file.
+    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
 
 
 def event_of(value: object) -> ArvoEvent:

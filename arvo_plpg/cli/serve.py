@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arvo_plpg.cli.options import add_command, dsn
+from arvo_plpg.cli.options import add_command, dsn, port
 from arvo_plpg.cli.paper import json_line
 from arvo_plpg.errors import InvalidOption, PackageMissing
+from arvo_plpg.schema.target import Target
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +37,7 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to bind (default: %(default)s)"
     )
-    parser.add_argument("--port", type=int, default=8321, help="port (default: %(default)s)")
+    parser.add_argument("--port", type=port, default=8321, help="port (default: %(default)s)")
     parser.add_argument(
         "--allowed-host",
         action="append",
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         host = arguments.host.lower()
         names.add(f"[{host}]" if ":" in host else host)
     options = PageOptions(
-        dsn(arguments),
+        Target.parse(dsn(arguments)).conninfo,
         schema=arguments.schema,
         hosts=frozenset(names),
         token=token,
@@ -113,7 +114,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _token(file: Path | None) -> str | None:
     if file is not None:
-        return file.read_text(encoding="utf-8").strip()
+        try:
+            return file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise InvalidOption(
+                "the token cannot be read", detail=f"{file}: {reason}", field="token"
+            ) from error
     return os.environ.get(TOKEN_VARIABLE) or None
 
 

@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from arvo_plpg.cli.board import Board, Look, now
 from arvo_plpg.cli.calls import broker
-from arvo_plpg.cli.options import add_command, dsn, duration, positive
+from arvo_plpg.cli.options import LONGEST_SLEEP_SECONDS, add_command, dsn, duration, positive
 from arvo_plpg.cli.paper import has_colour, json_line
 from arvo_plpg.errors import ArvoError, PackageMissing
 from arvo_plpg.schema.target import Target
@@ -92,7 +92,7 @@ def _run_json(arguments: argparse.Namespace) -> int:
 
 
 def _seconds(arguments: argparse.Namespace) -> float:
-    return max(float(arguments.every.total_seconds()), 0.1)
+    return min(max(float(arguments.every.total_seconds()), 0.1), LONGEST_SLEEP_SECONDS)
 
 
 def _look(calls: Broker, queue: str | None, warnings: Sequence[Vital]) -> Look:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from arvo_plpg.cli.calls import broker
-from arvo_plpg.cli.options import add_command, duration
+from arvo_plpg.cli.options import LONGEST_SLEEP_SECONDS, add_command, duration
 from arvo_plpg.cli.paper import RICH, Word, document, has_colour, json_line, say
 from arvo_plpg.cli.plain import span
 from arvo_plpg.cli.tree import draw, summary
@@ -80,7 +80,7 @@ def _print(steps: list[Step]) -> None:
 def _looks(arguments: argparse.Namespace, calls: Broker) -> Iterator[list[Step]]:
     while True:
         yield find(calls, arguments.named)
-        time.sleep(max(arguments.every.total_seconds(), 0.05))
+        time.sleep(min(max(arguments.every.total_seconds(), 0.05), LONGEST_SLEEP_SECONDS))
 
 
 def _follow(arguments: argparse.Namespace, calls: Broker) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from arvo_plpg._async.broker import Broker
+from arvo_plpg.errors import ArvoError
 from arvo_plpg.page.history import History
 from arvo_plpg.runtime.connect import connection_parameters, with_settings
 from arvo_plpg.runtime.ending import end
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 SAMPLE_SECONDS = 2.0
 FRESH_SECONDS: Final = 1.0
+RESTS_PER_CALL: Final = 9
+"""How many times as long as a call took the next one waits: of thousands of queues it takes long,
+and a page that somebody has left open shall not keep a server busy."""
 STATEMENT_MILLISECONDS: Final = 15_000
 
 
@@ -34,9 +39,9 @@ class Source:
 
     def __init__(self, options: PageOptions) -> None:
         self._options = options
-        self._asking = asyncio.Lock()
+        self._asking: asyncio.Task[list[QueueStats]] | None = None
         self._stats: list[QueueStats] = []
-        self._asked_at = -FRESH_SECONDS
+        self._fresh_until = -inf
         self.history = History()
         self.up = False
 
@@ -68,6 +73,8 @@ class Source:
             yield
         finally:
             await end(sampling)
+            if self._asking is not None:
+                await end(self._asking)
             await self._pool.close()
 
     @contextlib.asynccontextmanager
@@ -77,19 +84,30 @@ class Source:
             yield Broker(connection, schema=self._options.schema)
 
     async def stats(self) -> Sequence[QueueStats]:
-        """Give the figures of all queues, at most a second old."""
-        async with self._asking:
-            if time.monotonic() - self._asked_at >= FRESH_SECONDS:
-                async with self.contract() as contract:
-                    self._stats = await contract.queue_stats()
-                self._asked_at = time.monotonic()
+        """Give the figures of all queues, at most a second old, or ten times what asking takes.
+
+        All who wait for them wait for one call, and get what has become of it.
+        """
+        if time.monotonic() < self._fresh_until:
             return self._stats
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(), name="arvo-page-stats")
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> list[QueueStats]:
+        async with self.contract() as contract:
+            began = time.monotonic()
+            self._stats = await contract.queue_stats()
+        ended = time.monotonic()
+        self._fresh_until = ended + max(FRESH_SECONDS, RESTS_PER_CALL * (ended - began))
+        return self._stats
 
     async def _sample(self) -> None:
         while True:
             try:
                 self.history.add(time.time(), await self.stats())
                 self.up = True
-            except (psycopg.Error, OSError):
+            except (ArvoError, psycopg.Error, OSError):
                 self.up = False
-            await asyncio.sleep(self._options.sample_seconds)
+            left = self._fresh_until - time.monotonic()
+            await asyncio.sleep(max(self._options.sample_seconds, left))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+from arvo_plpg.runtime.over import Over
 from arvo_plpg.runtime.settlement import Settlement
 from arvo_plpg.runtime.turns import Turns
 from arvo_plpg.runtime.watch import Watch
@@ -34,7 +34,7 @@ class Desk:
         stopping: whether nothing more is to begin.
         tracing: whether spans are wanted.
         leaving: tasks of handlers whose result does not count any more.
-        over: subjects of workflows that are finished, whose states are to be forgotten.
+        over: workflows that are finished, whose states are to be forgotten.
         worker: the task that claims and settles.
     """
 
@@ -48,7 +48,7 @@ class Desk:
     stopping: bool = False
     tracing: bool = False
     leaving: set[asyncio.Task[None]] = field(default_factory=set)
-    over: deque[str] = field(default_factory=deque)
+    over: Over = field(default_factory=Over)
     worker: asyncio.Task[None] | None = None
 
     @property

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 _PATIENCE_SECONDS = 1.0
 
 
-async def end(task: asyncio.Task[None]) -> None:
+async def end(task: asyncio.Task[Any]) -> None:
     """Cancel a task, again if need be, and wait until it is done; what it raised is not looked at.
 
     One request is not always enough: it can arrive at the moment at which something that the task

@@ -57,7 +57,7 @@ def judge(
             done = verdict is None or (verdict.outcome == "already" and verdict.code is None)
             finished = done and delivery.finished and report.completed
             if finished and report.route.options.enable_cleanup:
-                desk.over.append(delivery.subject)
+                desk.over.add(delivery.subject)
 
 
 def _settled(

@@ -176,7 +176,10 @@ class Station:
         self._pace.ran += seconds
         settlement = self._desk.settlement
         completed = result is None or result["outcome"] == "completed"
-        self._failures = 0 if completed else self._failures + 1
+        if completed:
+            self._failures = 0
+        elif result is not None and result["outcome"] == "failed":
+            self._failures += 1
         if result is None:
             settlement.complete(self.route, (delivery,), int(seconds * 1_000_000))
         else:
@@ -204,6 +207,7 @@ class Station:
             seconds: how long all of them took.
         """
         self.held -= len(deliveries)
+        self._failures = 0
         self._pace.done += len(deliveries)
         self._pace.ran += seconds
         settlement = self._desk.settlement

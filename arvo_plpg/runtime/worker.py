@@ -386,10 +386,19 @@ class Worker:
         )
 
     async def _clean_up(self, desk: Desk, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Forget the states of finished workflows; what fails is tried again on the next one."""
-        while desk.over:
-            await Memory(connection, schema=self._schema).cleanup_state(desk.over[0])
-            desk.over.popleft()
+        """Forget the states of finished workflows; what fails is tried again later."""
+        while (subject := desk.over.next(time.monotonic())) is not None:
+            try:
+                await Memory(connection, schema=self._schema).cleanup_state(subject)
+            except (ArvoError, psycopg.Error) as error:
+                if is_lost(error):
+                    raise
+                desk.over.put_off(time.monotonic())
+                self.logger.warning(
+                    "the state of %a cannot be cleaned up now: %s", subject, _kind(error)
+                )
+            else:
+                desk.over.done()
 
     async def _settle_postponed(self, desk: Desk, broker: Broker) -> None:
         """Try again what waited for a lock; one at a time, so that the others are not held up."""
@@ -491,6 +500,7 @@ class Worker:
             [
                 now + _LONGEST_REST_SECONDS,
                 due,
+                desk.over.due,
                 *(item.due for item in settlement.postponed),
             ]
         )

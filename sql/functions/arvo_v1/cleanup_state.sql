@@ -5,6 +5,7 @@ LANGUAGE plpgsql
 VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '1s'
 AS $cleanup_state$
 -- Removes the state, the lock and, unless other workflows descend from it, the place in the tree.
 -- Children are not touched and keep their root. Of ancestors that are gone, the places that nothing
@@ -15,7 +16,7 @@ AS $cleanup_state$
 --   Writes   arvo.state, arvo.state_lock; as arvo.prune_lineage; arvo.operation, when no worker calls
 --   Locks    the subject's transaction lock, then arvo.state_lock row, arvo.state row; as
 --            arvo.prune_lineage
---   Raises   nothing
+--   Raises   55P03  somebody has held a lock for a second: call again
 DECLARE
     v_digest bytea := arvo.subject_digest(p_subject);
     v_found boolean;

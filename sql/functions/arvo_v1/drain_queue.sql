@@ -34,6 +34,8 @@ BEGIN
     PERFORM arvo.require_home();
     v_queue := arvo.known_queue(p_queue);
     PERFORM arvo.require_right(ARRAY[p_queue], 'operate');
+    -- Before any row of it: a grant holds the table, and waits for rows.
+    LOCK TABLE arvo.queue IN ROW EXCLUSIVE MODE;
     PERFORM arvo.lock_lanes(ARRAY(SELECT own.lane FROM arvo.lanes_of(v_queue.queue) AS own));
 
     -- Whoever resumes it holds no lane: what that does must be seen by the next statement.

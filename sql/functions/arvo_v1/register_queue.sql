@@ -114,6 +114,8 @@ BEGIN
         PERFORM arvo.require_right(ARRAY[v_after.dead_letter], 'dispatch');
     END IF;
     PERFORM arvo.note_start();
+    -- Before any row of it: a grant holds the table, and waits for rows.
+    LOCK TABLE arvo.queue IN ROW EXCLUSIVE MODE;
     PERFORM arvo.lane_for(p_queue);
     IF v_after.dead_letter IS NOT NULL THEN
         PERFORM arvo.lane_for(v_after.dead_letter);

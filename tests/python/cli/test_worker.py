@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
+import socket
+import time
 import urllib.error
 import urllib.request
 
 import psycopg
 import pytest
 
+from arvo_plpg.cli import health
 from arvo_plpg.cli import worker as module
 from arvo_plpg.cli.reload import marks_of
 
@@ -256,3 +260,30 @@ def test_only_programs_are_watched(tmp_path):
     assert {name.removeprefix(f"{tmp_path}/") for name in marks_of(tmp_path)} == {
         "a.py", "pkg/c.py"
     }  # fmt: skip
+
+
+async def test_who_asks_and_does_not_read_is_let_go(monkeypatch):
+    """His answer would stay in memory, and the worker would wait for him at its end."""
+    monkeypatch.setattr(health, "_REQUEST_SECONDS", 0.2)
+    endpoint = health.Health(("127.0.0.1", 0))
+
+    class Figures:
+        def render(self):
+            return "text/plain", bytes(20_000_000)
+
+        def close(self):
+            pass
+
+    async with endpoint:
+        endpoint._metrics = Figures()
+        place = endpoint._server.sockets[0].getsockname()
+        with socket.socket() as lazy:
+            lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            lazy.connect(place)
+            lazy.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+            deadline = time.monotonic() + 20
+            begun = False
+            while not begun or len(asyncio.all_tasks()) > 1:
+                begun = begun or len(asyncio.all_tasks()) > 1
+                assert time.monotonic() < deadline, "he is waited for"
+                await asyncio.sleep(0.01)

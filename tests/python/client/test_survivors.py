@@ -130,6 +130,60 @@ async def test_a_finished_workflow_is_cleaned_up_although_the_connection_is_lost
     await until(lambda: ask("SELECT count(*) FROM arvo.state") == [(0,)])
 
 
+@pytest.fixture
+def owner(dsn):
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr("arvo_plpg.runtime.over.PAUSE_SECONDS", 0.2)
+
+
+async def test_a_clean_up_that_waits_for_somebody_holds_nobody_up(
+    broker, event, recorder, stateful_recorder, until, ask, story, dsn, impatient
+):
+    """Whoever holds the lock may do so for hours; the state goes once he has let go of it."""
+    await broker.register(
+        stateful_recorder(FLOW, finishing(event)), HandlerOptions(enable_cleanup=True)
+    )
+    await broker.register(recorder(TASK))
+    asked, after = event(FLOW, subject="flow"), event(TASK)
+    with psycopg.connect(dsn) as holder:
+        holder.execute("SELECT pg_advisory_xact_lock(arvo.lock_key('flow'))")
+        await broker.dispatch(asked)
+        await until(lambda: story(asked) == [(FLOW, 1, "completed")])
+        await broker.dispatch(after)
+        await until(lambda: story(after) == [(TASK, 1, "completed")])
+    await until(lambda: ask("SELECT count(*) FROM arvo.state") == [(0,)])
+
+
+async def test_a_clean_up_that_is_refused_stops_nobody(
+    broker, event, recorder, stateful_recorder, until, ask, story, owner, impatient
+):
+    """A database that refuses it again and again costs the worker no connection and no turn."""
+    owner.execute(
+        "CREATE FUNCTION arvo.refuse() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN RAISE EXCEPTION 'no'; END $$"
+    )
+    owner.execute(
+        "CREATE TRIGGER refuse BEFORE DELETE ON arvo.state"
+        " FOR EACH ROW EXECUTE FUNCTION arvo.refuse()"
+    )
+    await broker.register(
+        stateful_recorder(FLOW, finishing(event)), HandlerOptions(enable_cleanup=True)
+    )
+    await broker.register(recorder(TASK))
+    asked, after = event(FLOW, subject="flow"), event(TASK)
+    await broker.dispatch(asked)
+    await until(lambda: story(asked) == [(FLOW, 1, "completed")])
+    await broker.dispatch_many([after, *(event(TASK, number=n) for n in range(20))])
+    await until(lambda: story(after) == [(TASK, 1, "completed")])
+    owner.execute("DROP TRIGGER refuse ON arvo.state")
+    await until(lambda: ask("SELECT count(*) FROM arvo.state") == [(0,)])
+
+
 async def test_a_small_pool_does_not_hold_up_stopping(broker_on, recorder, monkeypatch):
     """Its one connection is just given to the housekeeping when that is to end."""
     monkeypatch.setattr("arvo_plpg.runtime.ending._PATIENCE_SECONDS", 60.0)

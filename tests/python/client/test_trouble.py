@@ -5,7 +5,10 @@ import time
 
 import pytest
 
-from arvo_plpg.runtime.station import FAILING, FAILING_PAUSE_SECONDS
+from arvo_plpg.runtime.delivery import Delivery
+from arvo_plpg.runtime.desk import Desk
+from arvo_plpg.runtime.route import Route
+from arvo_plpg.runtime.station import FAILING, FAILING_PAUSE_SECONDS, Station
 
 TASK = "com.example.task"
 CLIENT = "com.example.client"
@@ -139,3 +142,41 @@ async def test_a_queue_whose_handler_always_fails_is_worked_on_slowly(
     assert time.monotonic() - began > 8 * FAILING_PAUSE_SECONDS, "two at a time"
     healthy.set()
     await until(lambda: len({found.data["number"] for found in handler.seen[-100:]}) == 100)
+
+
+@pytest.fixture
+async def station(worker_options):
+    """One that holds a delivery and has not failed yet."""
+
+    async def nothing(_):
+        return None
+
+    route = Route(TASK, nothing, worker_options(concurrency=2))
+    made = Station(route, Desk(lambda _: None, lambda *_: None))
+    made.arrive(delivery())
+    return made
+
+
+def delivery():
+    return Delivery(7, 1, TASK, 1, None, None, 900.0, None, None, 0.0, 0.0)
+
+
+def is_slow(station, now):
+    """Whether it has no room when it is asked twice at the same time."""
+    return station.room(now) > 0 and station.room(now) == 0
+
+
+async def test_a_batch_that_succeeds_ends_the_slowness_of_its_queue(station):
+    for _ in range(FAILING):
+        station.finish(delivery(), delivery().failed(ValueError()), 0.0)
+        station.arrive(delivery())
+    assert is_slow(station, 1.0)
+    station.finish_all([delivery()], 0.001)
+    assert not is_slow(station, 2.0)
+
+
+async def test_what_is_given_back_is_no_failure(station):
+    for _ in range(FAILING):
+        station.finish(delivery(), delivery().released(), 0.0)
+        station.arrive(delivery())
+    assert not is_slow(station, 2.0)

@@ -8,7 +8,8 @@ SELECT plan(22);
 SELECT * FROM pg_temp.contract(
     'arvo_v1.cleanup_state(text)',
     'boolean', 'plpgsql', 'volatile', true,
-    'arvo_operator, arvo_worker'
+    'arvo_operator, arvo_worker',
+    ARRAY['search_path=pg_catalog, pg_temp', 'lock_timeout=1s']
 );
 
 -- stories ---------------------------------------------------------------------------------------
