@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from arvo_plpg.page.options import PageOptions
     from arvo_plpg.rows import QueueStats
 
-SAMPLE_SECONDS: Final = 2.0
+SAMPLE_SECONDS = 2.0
 FRESH_SECONDS: Final = 1.0
 STATEMENT_MILLISECONDS: Final = 15_000
 
