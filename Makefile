@@ -12,13 +12,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help venv demo example test test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
-	plcheck lint types seals sync migrate rollback functions migration doctor format site dist clean \
-	model test-matrix bench bench-full bench-draw bench-plans bench-profile
+	plcheck mutants lint types seals sync migrate rollback functions migration doctor format site dist clean \
+	model test-matrix fuzz chaos crash-matrix bench bench-full bench-draw bench-plans bench-profile
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -88,6 +89,9 @@ test-isolation: $(DEV) ## Run the isolation specs; one of them: make test-isolat
 plcheck: $(DEV) ## Check PL/pgSQL with plpgsql_check on Debian's PostgreSQL 15, where that can be had
 	$(BIN)/python tools/plcheck.py
 
+mutants: $(DEV) ## Put a fault into each function, and see whether the tests notice: make mutants ONLY='sweep-*'
+	$(BIN)/python tools/mutants.py $(if $(ONLY),'$(ONLY)')
+
 test-python: $(DEV) ## Run pytest; more arguments: make test-python PYTEST_ARGS='-k lock'
 	$(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)
 
@@ -95,6 +99,9 @@ test-interop: $(DEV) ## Run the conformance suite and the workflow in two langua
 	@command -v node >/dev/null && command -v npm >/dev/null || \
 	    echo 'make: Node or npm is missing: the tests of the TypeScript client are skipped' >&2
 	$(BIN)/pytest -n $(JOBS) tests/python/interop $(PYTEST_ARGS)
+
+fuzz: $(DEV) ## Try 100,000 hostile inputs; fewer, or again: make fuzz FUZZ_ARGS='--inputs 5000 --seed 7'
+	@$(BIN)/python -m fuzz $(FUZZ_ARGS)
 
 test-ladder: $(DEV) ## Climb all migrations up, down and up again
 	$(BIN)/pytest -k ladder $(PYTEST_ARGS)
@@ -106,6 +113,15 @@ model: $(DEV) ## Look at every state of the engine's model with spin; what is br
 
 test-matrix: $(DEV) ## Run the suites on PostgreSQL 15 to 18 and through PgBouncer; one row: make test-matrix ONLY=17
 	@$(BIN)/python tools/matrix.py $(if $(ONLY),--only '$(ONLY)')
+
+MINUTES ?= 3
+CHAOS_ARGS ?=
+
+chaos: $(LIGHT) ## Soak it under random faults: make chaos MINUTES=60 CHAOS_ARGS='--seed 7'
+	@$(BIN)/python -m chaos soak --minutes $(MINUTES) $(CHAOS_ARGS)
+
+crash-matrix: $(LIGHT) ## Have every fault happen at every step: make crash-matrix CHAOS_ARGS='--only SIGKILL'
+	@$(BIN)/python -m chaos matrix $(CHAOS_ARGS)
 
 # --- measure it
 

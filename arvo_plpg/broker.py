@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 _PRESENCE_SECONDS = 10.0
 _BEATS_TO_MAINTAIN = 3
 _CHECK_OUT_SECONDS = 2.0
+_HOUSE_SECONDS = 0.3
 _SHORTEST_LEASE = 1.0
 _LONGEST_LEASE = 300.0  # what claim and extend allow
 
@@ -127,6 +128,7 @@ class PostgresEventBroker:
             prepare_threshold=prepare_threshold,
         )
         self._maintenance: asyncio.Task[None] | None = None
+        self._leaving = asyncio.Event()
         self._strict = strict
         self._completions: set[str] = set()
 
@@ -156,6 +158,7 @@ class PostgresEventBroker:
             options={"prepare_threshold": self._prepare_threshold},
         )
         await self._worker.start()
+        self._leaving.clear()
         self._maintenance = asyncio.create_task(self._keep_house(), name="arvo-maintenance")
 
     async def stop(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - the seed's name
@@ -167,7 +170,10 @@ class PostgresEventBroker:
         """
         if self._pool is None:
             return
+        self._leaving.set()
         if self._maintenance is not None:
+            # A request to end it gets lost in the pool if it is just given a connection.
+            await asyncio.wait([self._maintenance], timeout=_HOUSE_SECONDS)
             await end(self._maintenance)
         try:
             await self._worker.stop(timeout)
@@ -452,7 +458,12 @@ class PostgresEventBroker:
                         await contract.maintain()
             except (psycopg.Error, ArvoError, OSError) as error:
                 self._worker.logger.warning("maintenance failed: %s", type(error).__name__)
-            await asyncio.sleep(_PRESENCE_SECONDS * random.uniform(0.6, 1.0))  # noqa: S311
+            if self._leaving.is_set():
+                return
+            with contextlib.suppress(TimeoutError):
+                pause = _PRESENCE_SECONDS * random.uniform(0.6, 1.0)  # noqa: S311 - jitter
+                await asyncio.wait_for(self._leaving.wait(), pause)
+                return
 
     async def _check_out(self) -> None:
         try:

@@ -11,6 +11,7 @@
     │   ├── UnknownEvent            RV004: no such event is stored, or not any more
     │   ├── WrongIsolation          RV005: claims and settlements need READ COMMITTED
     │   ├── InvalidArgument         RV006: an argument of a contract function
+    │   ├── QueueClosed             RV007: the role may not do that with the queue
     │   ├── AlreadyRegistered       this process has a handler of that source
     │   ├── InvalidHandler          a handler that no worker can run
     │   ├── BrokerNotStarted        start() comes first
@@ -219,6 +220,10 @@ class WrongIsolation(CallerError, sqlstate="RV005"):
 
 class InvalidArgument(CallerError, sqlstate="RV006"):
     """An argument of a contract function breaks its rule."""
+
+
+class QueueClosed(CallerError, sqlstate="RV007"):
+    """The caller's role may not dispatch to the queue, consume it or operate it."""
 
 
 class AlreadyRegistered(CallerError):

@@ -99,7 +99,7 @@ def _event_time(text: str) -> str:
 
 
 def _json_content_type(text: str) -> str:
-    if not any(accepted in text for accepted in _JSON_CONTENT_TYPES):
+    if text != ARVO_CONTENT_TYPE and not any(accepted in text for accepted in _JSON_CONTENT_TYPES):
         raise ValueError(_RULES["datacontenttype"])
     return text
 

@@ -485,6 +485,18 @@ class Operation:
     queue: str | None
     details: dict[str, Any]
     touched: int
+    role: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueGrant:
+    """Who may do something with a queue that not everybody may; nobody but superusers, if empty."""
+
+    queue: str
+    may: str
+    roles: list[str]
+    changed_at: datetime
+    changed_by: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,12 @@ def set_stage(bed: testbed.Testbed, stage: Path) -> None:
             connection.execute(stage.read_bytes())
 
 
-def play(spec: Path, bed: testbed.Testbed) -> str:
-    """What isolationtester prints for a spec, errors included."""
+def play(spec: Path, bed: testbed.Testbed, patience: float = PATIENCE) -> str:
+    """What isolationtester prints for a spec, errors included.
+
+    Raises:
+        subprocess.TimeoutExpired: It took longer than `patience`, in seconds.
+    """
     name = f"arvo_spec_{secrets.token_hex(4)}"
     admin = make_conninfo(bed.dsn, dbname="postgres")
     template = str(conninfo_to_dict(bed.dsn)["dbname"])
@@ -48,7 +52,7 @@ def play(spec: Path, bed: testbed.Testbed) -> str:
                 stderr=subprocess.STDOUT,
                 text=True,
                 check=False,
-                timeout=PATIENCE,
+                timeout=patience,
             )
         finally:
             drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(names[0])

@@ -27,7 +27,7 @@ import uvicorn
 import arvo_plpg as arvo
 from arvo_plpg import embedded, schema
 from arvo_plpg.demo.show import show
-from arvo_plpg.page import PageOptions, create_app, source
+from arvo_plpg.page import PageOptions, create_app
 from arvo_plpg.page.looks import query
 
 if TYPE_CHECKING:
@@ -165,11 +165,10 @@ def main() -> int:
     parser.add_argument("directory", type=Path, nargs="?", default=IMAGES)
     directory = parser.parse_args().directory
     directory.mkdir(parents=True, exist_ok=True)
-    source.SAMPLE_SECONDS = 0.5
     logging.getLogger("arvo_plpg").setLevel(logging.CRITICAL)
     with embedded.start() as server:
         schema.migrate(server.uri)
-        with served(PageOptions(server.uri)) as address, alive(server.uri):
+        with served(PageOptions(server.uri, sample_seconds=0.5)) as address, alive(server.uri):
             time.sleep(SECONDS)
             with psycopg.connect(server.uri) as connection:
                 subject, event = connection.execute(_EXAMPLES).fetchone() or ("", "")

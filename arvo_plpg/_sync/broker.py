@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from arvo_plpg._sync.copying import Copying
+from arvo_plpg._sync.guarding import Guarding
 from arvo_plpg._sync.keeping import Keeping
 from arvo_plpg._sync.monitoring import Monitoring
 from arvo_plpg._sync.operating import Operating
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from arvo_plpg.event import ArvoEvent
 
 
-class Broker(Copying, Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling, Waking):
+class Broker(
+    Copying, Guarding, Keeping, Monitoring, Operating, Publishing, Redriving, Scheduling, Waking
+):
     """The broker's functions on a borrowed connection; every call joins its transaction.
 
     Args:

@@ -23,6 +23,7 @@ class PageOptions:
         allow_actions: whether those who have signed in may redrive, discard, pause and resume.
         show_payloads: whether data of events is shown.
         pool_size: most connections to the database.
+        sample_seconds: how often the figures of charts are taken.
 
     Raises:
         InvalidOption: the token is too short, or missing where it is needed.
@@ -36,6 +37,7 @@ class PageOptions:
     allow_actions: bool = False
     show_payloads: bool = False
     pool_size: int = 3
+    sample_seconds: float = 2.0
 
     def __post_init__(self) -> None:
         if self.token is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from arvo_plpg._async.broker import Broker
 from arvo_plpg.page.history import History
-from arvo_plpg.runtime.connect import connection_parameters
+from arvo_plpg.runtime.connect import connection_parameters, with_settings
 from arvo_plpg.runtime.ending import end
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from arvo_plpg.page.options import PageOptions
     from arvo_plpg.rows import QueueStats
 
-SAMPLE_SECONDS = 2.0
 FRESH_SECONDS: Final = 1.0
 STATEMENT_MILLISECONDS: Final = 15_000
 
@@ -45,6 +44,14 @@ class Source:
         """Connect when needed, and sample, until the end of the block."""
         options = self._options
         given = connection_parameters(options.dsn, f"{options.schema}-page", 5)
+        read_only = "off" if options.allow_actions else "on"
+        given["options"] = with_settings(
+            options.dsn,
+            {
+                "statement_timeout": str(STATEMENT_MILLISECONDS),
+                "default_transaction_read_only": read_only,
+            },
+        )
         self._pool = AsyncConnectionPool(
             options.dsn,
             kwargs=given | {"autocommit": True},
@@ -53,7 +60,6 @@ class Source:
             timeout=5.0,
             open=False,
             check=AsyncConnectionPool.check_connection,
-            configure=self._configure,
         )
         await self._pool.open()
         sampling = asyncio.create_task(self._sample(), name="arvo-page-samples")
@@ -62,14 +68,6 @@ class Source:
         finally:
             await end(sampling)
             await self._pool.close()
-
-    async def _configure(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        read_only = "off" if self._options.allow_actions else "on"
-        await connection.execute(
-            "SELECT set_config('statement_timeout', %s, false),"
-            " set_config('default_transaction_read_only', %s, false)",
-            [str(STATEMENT_MILLISECONDS), read_only],
-        )
 
     @contextlib.asynccontextmanager
     async def contract(self) -> AsyncIterator[Broker]:
@@ -93,4 +91,4 @@ class Source:
                 self.up = True
             except (psycopg.Error, OSError):
                 self.up = False
-            await asyncio.sleep(SAMPLE_SECONDS)
+            await asyncio.sleep(self._options.sample_seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from arvo_plpg.machine_memory import StateRecord
 from arvo_plpg.runtime.delivery import Delivery
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from arvo_plpg.rows import Worked
+    from arvo_plpg.runtime.loaders import Unread
     from arvo_plpg.runtime.station import Station
 
 AT_ONCE = timedelta(0)
@@ -24,8 +25,9 @@ _LOOK_AGAIN_SECONDS = 0.01
 
 
 def claimed_delivery(row: Worked, now: float, asked_at: float) -> Delivery:
-    """Make the delivery of a row of kind ``claimed``."""
-    _, lease, number, _, _, _, queue, attempt, expire_in, flat, cause, state, version, _, key = row
+    """Make the delivery of a row of kind ``claimed``, whose JSON has not been read."""
+    _, lease, number, _, _, _, queue, attempt, expire_in, *given, version, _, key = row
+    text, cause, state = cast("list[Unread | None]", given)
     if lease is None or number is None or queue is None:
         raise TypeError("a claimed row lacks lease, delivery or queue")
     return Delivery(
@@ -33,10 +35,10 @@ def claimed_delivery(row: Worked, now: float, asked_at: float) -> Delivery:
         number,
         queue,
         attempt or 1,
-        flat or {},
-        cause,
+        text,
+        None if cause is None else cause.read(),
         expire_in.total_seconds() if expire_in else 900.0,
-        None if state is None else StateRecord(state, version=version or 0),
+        None if state is None else StateRecord(state.read(), version=version or 0),
         key,
         now,
         asked_at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -34,6 +34,18 @@ _PATIENCE: dict[str, Any] = {
 }
 
 
+def with_settings(dsn: str, settings: Mapping[str, str]) -> str:
+    """Give libpq's ``options`` of a connection string, with settings of ours behind its own.
+
+    Args:
+        dsn: the connection string, which can be read.
+        settings: names and values, of letters, digits and underscores.
+    """
+    given = conninfo_to_dict(dsn).get("options") or ""
+    ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    return f"{given} {ours}".strip()
+
+
 def connection_parameters(
     dsn: str, application: str, connect_seconds: int = 10, **more: str | int | None
 ) -> dict[str, Any]:
@@ -48,14 +60,16 @@ def connection_parameters(
     Raises:
         InvalidOption: the connection string cannot be read; no word of it is repeated.
     """
-    try:
+    given = None
+    # Raised outside of it: libpq's error repeats the string, and would be this one's context.
+    with suppress(psycopg.ProgrammingError):
         given = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
+    if given is None:
         raise InvalidOption(
             "the connection string cannot be read",
             hint="Write postgresql://user:password@host:port/database, or libpq's key=value.",
             field="dsn",
-        ) from None
+        )
     ours = _PATIENCE | {
         "application_name": application,
         "connect_timeout": connect_seconds,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import SpanContext
 
+    from arvo_plpg.runtime.loaders import Unread
+
 
 class Delivery:
     """One claimed event.
@@ -28,7 +30,7 @@ class Delivery:
         number: number of the delivery.
         queue: the queue it comes from.
         attempt: which attempt this is, from 1.
-        flat: the event as it came.
+        text: the event as it came; None if there was none.
         cause: why it is delivered again, if it is.
         expire_in: seconds that its handler may run.
         state: state of the event's subject, for stateful handlers.
@@ -45,13 +47,13 @@ class Delivery:
 
     __slots__ = (
         "_event",
+        "_flat",
         "arrived",
         "asked_at",
         "attempt",
         "cause",
         "expire_in",
         "finished",
-        "flat",
         "has_turn",
         "key",
         "lease",
@@ -61,6 +63,7 @@ class Delivery:
         "span",
         "started",
         "state",
+        "text",
         "written",
     )
 
@@ -70,7 +73,7 @@ class Delivery:
         number: int,
         queue: str,
         attempt: int,
-        flat: dict[str, Any],
+        text: Unread | None,
         cause: Mapping[str, Any] | None,
         expire_in: float,
         state: StateRecord | None,
@@ -82,7 +85,7 @@ class Delivery:
         self.number = number
         self.queue = queue
         self.attempt = attempt
-        self.flat = flat
+        self.text = text
         self.cause = cause
         self.expire_in = expire_in
         self.state = state
@@ -96,6 +99,7 @@ class Delivery:
         self.started: float | None = None
         self.span: SpanContext | None = None
         self._event: ArvoEvent | None = None
+        self._flat: dict[str, Any] | None = None
 
     @property
     def event(self) -> ArvoEvent:
@@ -105,8 +109,23 @@ class Delivery:
             KeyError: the database gave an event without what every event has.
         """
         if self._event is None:
-            self._event = ArvoEvent.from_trusted_dict(self.flat)
+            self._event = ArvoEvent.from_trusted_dict(self._flat or self._read())
         return self._event
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """The event as a JSON object, whatever is wrong with it."""
+        if self._flat is None:
+            self._flat = self._read()
+        return self._flat
+
+    def _read(self) -> dict[str, Any]:
+        flat: dict[str, Any] = {} if self.text is None else self.text.read()
+        return flat
+
+    def forget(self) -> None:
+        """Let go of what was read from its text: it has run, and is to be settled only."""
+        self._event = self._flat = None
 
     @property
     def event_id(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ class Desk:
         stopping: whether nothing more is to begin.
         tracing: whether spans are wanted.
         leaving: tasks of handlers whose result does not count any more.
+        over: subjects of workflows that are finished, whose states are to be forgotten.
+        worker: the task that claims and settles.
     """
 
     nudge: Callable[[Station], None]
@@ -45,6 +48,13 @@ class Desk:
     stopping: bool = False
     tracing: bool = False
     leaving: set[asyncio.Task[None]] = field(default_factory=set)
+    over: deque[str] = field(default_factory=deque)
+    worker: asyncio.Task[None] | None = None
+
+    @property
+    def ends_with_the_loop(self) -> bool:
+        """Whether all tasks are being cancelled, since the event loop ends."""
+        return self.worker is not None and self.worker.cancelling() > 0
 
     def has_lapsed(self, delivery: Delivery, now: float) -> bool:
         """Whether a delivery has probably gone elsewhere: this process stood still for too long."""

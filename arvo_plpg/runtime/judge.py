@@ -27,8 +27,10 @@ def judge(
     answers: Sequence[Worked],
     logger: Logger,
     tally: Tally | None = None,
-) -> list[str]:
-    """Take note of what became of the results; name the workflows whose state may go.
+) -> None:
+    """Take note of what became of the results, and of the workflows whose state may go.
+
+    A result that was sent again is "already" settled: completed, unless there is a code with it.
 
     Args:
         desk: of the worker.
@@ -41,7 +43,6 @@ def judge(
         (answer.lease, answer.delivery): answer for answer in answers if answer.kind == "settled"
     }
     telling = logger.isEnabledFor(logging.INFO)
-    over = []
     for report in reports:
         if report.result is None and not verdicts and not telling:
             desk.settlement.let_go(report.deliveries[0].lease, len(report.deliveries))
@@ -53,9 +54,10 @@ def judge(
             outcome = _settled(desk, report, delivery, verdict, logger)
             if tally is not None and outcome:
                 tally[delivery.queue, outcome] += 1
-            if verdict is None and delivery.finished and report.route.options.enable_cleanup:
-                over.append(delivery.subject)
-    return over
+            done = verdict is None or (verdict.outcome == "already" and verdict.code is None)
+            finished = done and delivery.finished and report.completed
+            if finished and report.route.options.enable_cleanup:
+                desk.over.append(delivery.subject)
 
 
 def _settled(
@@ -77,8 +79,8 @@ def _settled(
         desk.turns.give(delivery, moved_on=moved_on)
         outcome, code, detail = verdict.outcome or "", verdict.code, verdict.detail
     facts = (delivery.event_id, delivery.queue, delivery.attempt, outcome)
-    if code in {"RV001", "RV006"} and report.completed:
-        # The handler emitted what the database cannot take: that is a failure of the handler.
+    if code in {"RV001", "RV006", "RV007"} and report.completed:
+        # The handler emitted what the database does not take: that is a failure of the handler.
         extra = log_fields(delivery) | {"outcome": outcome, "code": code}
         logger.error("event %a in %a, attempt %d: %s: %a", *facts, detail, extra=extra)
         settlement.add(route, delivery, delivery.failed(ValueError(detail)))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from arvo_plpg.runtime.delivery import Delivery
     from arvo_plpg.runtime.route import Route
 
@@ -102,16 +104,24 @@ class Settlement:
         else:
             self.leases.pop(lease, None)
 
-    def complete(self, route: Route, delivery: Delivery, run_time: int) -> None:
-        """Add a delivery that is completed, with nothing to emit and nothing to store."""
-        report = self._open.get(delivery.lease)
-        if delivery.key is not None:
-            self.urgent = True  # others of its key wait
-        if report is None:
-            self._open[delivery.lease] = report = Report(route, [])
-            self._wait(report)
-        report.deliveries.append(delivery)
-        report.run_times.append(run_time)
+    def complete(self, route: Route, deliveries: Sequence[Delivery], run_time: int) -> None:
+        """Add deliveries that are completed, with nothing to emit and nothing to store.
+
+        Args:
+            route: who ran them.
+            deliveries: what ran together, in its order.
+            run_time: microseconds that each of them took.
+        """
+        for delivery in deliveries:
+            report = self._open.get(delivery.lease)
+            if delivery.key is not None:
+                self.urgent = True  # others of its key wait
+            if report is None:
+                self._open[delivery.lease] = report = Report(route, [])
+                self._wait(report)
+            delivery.forget()
+            report.deliveries.append(delivery)
+            report.run_times.append(run_time)
 
     def add(self, route: Route, delivery: Delivery, result: dict[str, Any]) -> None:
         """Add any other result."""

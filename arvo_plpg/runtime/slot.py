@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextvars import copy_context
 from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from arvo_plpg.error_record import ErrorRecord
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _MEANS_MORE = (SystemExit, KeyboardInterrupt, GeneratorExit)
 """What is a failure of the handler that raises it, and the end of the slot as well."""
+
+_NEXT = attrgetter("next")
 
 SLICE_SECONDS = 0.001
 """How long handlers that never wait may keep the event loop to themselves."""
@@ -119,7 +122,7 @@ class Slot:
                 except BaseException as error:  # or nobody would settle it
                     if self._abandoned:
                         return
-                    result = self._failed(delivery, error)
+                    result = self._ended(delivery, error)
                     if isinstance(error, _MEANS_MORE):
                         self._finish([delivery], [result], clock() - began)
                         raise
@@ -152,7 +155,11 @@ class Slot:
             except BaseException as error:  # or nobody would settle them
                 if self._abandoned:
                     return
-                results: Sequence[Result | None] = self._all_failed(batch, error)
+                results: Sequence[Result | None] = (
+                    [delivery.released() for delivery in batch]
+                    if self._goes_down(error)
+                    else self._all_failed(batch, error)
+                )
                 if isinstance(error, _MEANS_MORE):
                     self._finish(batch, results, clock() - began)
                     raise
@@ -169,6 +176,10 @@ class Slot:
     ) -> None:
         """Hand in the results of deliveries that ran together; what is behind them comes next."""
         station, share = self._station, seconds / len(batch)
+        if not any(results) and not any(map(_NEXT, batch)):
+            self.holds = ()
+            station.finish_all(batch, seconds)
+            return
         following = [
             found
             for delivery, result in zip(batch, results, strict=True)
@@ -248,6 +259,15 @@ class Slot:
         if isinstance(outcome, Exception):
             return self._failed(delivery, outcome)
         return delivery.completed(outcome) if outcome else None
+
+    def _goes_down(self, error: BaseException) -> bool:
+        """Whether what was cancelled is only a neighbour of what has ended the event loop."""
+        return isinstance(error, asyncio.CancelledError) and self._desk.ends_with_the_loop
+
+    def _ended(self, delivery: Delivery, error: BaseException) -> Result:
+        if self._goes_down(error):
+            return delivery.released()
+        return self._failed(delivery, error)
 
     def _failed(self, delivery: Delivery, error: BaseException) -> Result:
         record = ErrorRecord.of(error)

@@ -25,6 +25,13 @@ STALE_SECONDS = 1.0
 """How long a delivery waits here before somebody else is to have it."""
 
 
+FAILING = 50
+"""After so many failures in a row a queue is worked on slowly."""
+
+FAILING_PAUSE_SECONDS = 0.1
+"""How long it waits between two claims then: a handler that always fails does not burn CPU."""
+
+
 class Station:
     """Holds deliveries in lines: most have one; of an ordered key several may be behind each other.
 
@@ -48,8 +55,10 @@ class Station:
 
     __slots__ = (
         "_ahead",
+        "_asked_at",
         "_behind",
         "_desk",
+        "_failures",
         "_pace",
         "_waiting",
         "_width",
@@ -67,6 +76,8 @@ class Station:
         self._width = route.width
         self._pace = Pace(route.options.worker.prefetch, self._width)
         self._ahead = 0
+        self._failures = 0
+        self._asked_at = -inf
         self._behind = 0
         self._waiting = 0
         self.buffer: deque[Delivery] = deque()
@@ -94,8 +105,13 @@ class Station:
 
     def room(self, now: float) -> int:
         """How many deliveries to claim: for the free places, and ahead. Asked once a call."""
-        self._ahead = self._pace.ahead(now)
-        return max(self._free, self._width + self._ahead - self.held, 0)
+        if self._failing and now < self._asked_at + FAILING_PAUSE_SECONDS:
+            return 0
+        self._ahead = 0 if self._failing else self._pace.ahead(now)
+        room = max(self._free, self._width + self._ahead - self.held, 0)
+        if room > 0:
+            self._asked_at = now
+        return room
 
     def due(self, looked_at: float) -> float:
         """When its free places are a reason to claim; never, if there are none.
@@ -103,6 +119,8 @@ class Station:
         Args:
             looked_at: when the last claim was answered.
         """
+        if self._failing and self._free > 0:
+            return max(self.claim_at, self._asked_at + FAILING_PAUSE_SECONDS)
         free = self._free
         if free >= max(1, self._width // 8):
             return self.claim_at
@@ -110,6 +128,10 @@ class Station:
         if self._ahead and 2 * (whole - self.held) >= whole:
             return self.claim_at
         return max(self.claim_at, looked_at + LINGER_SECONDS) if free > 0 else inf
+
+    @property
+    def _failing(self) -> bool:
+        return self._failures >= FAILING
 
     # --- deliveries come
 
@@ -153,13 +175,15 @@ class Station:
         self._pace.done += 1
         self._pace.ran += seconds
         settlement = self._desk.settlement
+        completed = result is None or result["outcome"] == "completed"
+        self._failures = 0 if completed else self._failures + 1
         if result is None:
-            settlement.complete(self.route, delivery, int(seconds * 1_000_000))
+            settlement.complete(self.route, (delivery,), int(seconds * 1_000_000))
         else:
             settlement.add(self.route, delivery, result)
         following = None
         if delivery.next is not None:
-            if result is None or result["outcome"] == "completed":
+            if completed:
                 following = delivery.pass_on()
                 self._behind -= 1
                 if self._desk.stopping and following is not None:
@@ -171,6 +195,22 @@ class Station:
             settlement.urgent = True
             self._pace.end(time.monotonic())
         return following
+
+    def finish_all(self, deliveries: Sequence[Delivery], seconds: float) -> None:
+        """Hand in plain completions that nothing stands behind.
+
+        Args:
+            deliveries: what ran together.
+            seconds: how long all of them took.
+        """
+        self.held -= len(deliveries)
+        self._pace.done += len(deliveries)
+        self._pace.ran += seconds
+        settlement = self._desk.settlement
+        settlement.complete(self.route, deliveries, int(seconds / len(deliveries) * 1_000_000))
+        if not self.held:
+            settlement.urgent = True
+            self._pace.end(time.monotonic())
 
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
         """Put deliveries that have not begun at the head of the buffer again."""

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     Then = Callable[[list[int]], None]
 
 _ANSWER_SECONDS = 10.0
+_PROBE_SECONDS = 15.0
 _CALLS = {"doze": "text[]", "rouse": "text[]", "still_open": "bigint[]"}
 
 
 class Wakeup:
-    """Listens until it is cancelled; reconnects with back-off.
+    """Listens until it is cancelled; reconnects with back-off. Asks now and then if it is heard.
 
     Args:
         dsn: where to listen; a direct connection, not a transaction pooler.
@@ -138,6 +139,7 @@ class _Wire:
         self._calls: deque[tuple[bytes, bytes, Then | None]] = deque()
         self._numbers: list[int] = []
         self._overdue: asyncio.TimerHandle | None = None
+        self._probe_timer = self._loop.call_later(_PROBE_SECONDS, self._probe)
         self.broken: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(self._socket, self._readable)
         self._loop.call_soon(self._readable)  # what came in with the last answer
@@ -150,9 +152,16 @@ class _Wire:
     def close(self) -> None:
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
+        self._probe_timer.cancel()
         if self._overdue is not None:
             self._overdue.cancel()
         self._calls.clear()
+
+    def _probe(self) -> None:
+        """Ask something, lest a listener whose peer has gone silently waits for ever."""
+        self._probe_timer = self._loop.call_later(_PROBE_SECONDS, self._probe)
+        if not self._calls:
+            self.ask("still_open", b"{}", None)
 
     def _send(self) -> None:
         function, argument, _ = self._calls[0]

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 _MOST_AT_ONCE = 1000
 _LONGEST_POSTPONE_SECONDS = 30.0
 _SETTLE_SECONDS = 10.0
+_HURRIED_SECONDS = 3.0
 _CANCEL_SECONDS = 1.0
 _LONGEST_REST_SECONDS = 3600.0
 
@@ -107,6 +108,7 @@ class Worker:
             direct=listen_dsn is not None,
         )
         self._looked_at = 0.0
+        self._given_up = False
         self._loop_task: asyncio.Task[None] | None = None
 
     @property
@@ -155,11 +157,13 @@ class Worker:
     async def start(self) -> None:
         """Begin to work."""
         self._desk = desk = Desk(self._nudge, self._warn, lease=self._lease)
+        self._given_up = False
         self._stations = {
             queue: self._station(route, desk) for queue, route in self._routes.items()
         }
         self._known.clear()
         self._loop_task = asyncio.create_task(self._work(desk), name="arvo-worker")
+        desk.worker = self._loop_task
 
     async def stop(self, grace: float = 30.0) -> None:
         """Claim nothing more, let what runs finish, settle it, and end.
@@ -179,7 +183,7 @@ class Worker:
             await self._drain(desk, grace)
             await asyncio.wait([loop_task], timeout=_SETTLE_SECONDS)
         finally:
-            self._loop_task = None
+            self._loop_task, self._given_up = None, True
             await end(loop_task)
             for station in self._stations.values():
                 for slot in list(station.slots):
@@ -195,12 +199,18 @@ class Worker:
         deadline = time.monotonic() + grace
         while (slots := self._slots()) and (left := deadline - time.monotonic()) > 0:
             await asyncio.wait([slot.task for slot in slots], timeout=left)
+        await self._leave(desk)
+        self._rest.end()
+
+    async def _leave(self, desk: Desk) -> None:
+        """Give back everything that is held: what runs is cancelled, and not charged."""
+        desk.stopping = True
         for station in self._stations.values():
+            station.release(inf)
             for slot in list(station.slots):
                 station.abandon(slot, release=True)
         if desk.leaving:
             await asyncio.wait(desk.leaving, timeout=_CANCEL_SECONDS)
-        self._rest.end()
 
     def _slots(self) -> list[Slot]:
         return [slot for station in self._stations.values() for slot in station.slots]
@@ -236,9 +246,27 @@ class Worker:
                 except Exception as error:  # noqa: BLE001 - nothing may end the loop but stop()
                     self._report_trouble(error, len(desk.settlement))
                     await asyncio.sleep(min(backoff.next(), 0.5 if desk.stopping else 60))
+        except asyncio.CancelledError:
+            if not self._given_up:
+                await self._end_with_the_loop(desk)
+            raise
         finally:
             await end(wakeup)
             await asyncio.to_thread(heartbeat.stop)
+
+    async def _end_with_the_loop(self, desk: Desk) -> None:
+        """The event loop ends, and nobody has called stop(): a handler has left the process, say.
+
+        What has ended is settled and everything else given back, so that neighbours of that handler
+        are not charged for it; if that takes long, it is left to the expiry of their leases.
+        """
+        try:
+            async with asyncio.timeout(_HURRIED_SECONDS):
+                await self._leave(desk)
+                async with await self._connect() as connection:
+                    await self._serve(desk, connection, Backoff())
+        except Exception as error:  # noqa: BLE001 - there is no other try
+            self._report_trouble(error, len(desk.settlement))
 
     def _report_trouble(self, error: Exception, kept: int) -> None:
         if is_lost(error):
@@ -264,11 +292,12 @@ class Worker:
         self, desk: Desk, connection: psycopg.AsyncConnection[Any], backoff: Backoff
     ) -> None:
         broker = Broker(connection, schema=self._schema)
-        settlement, observer = desk.settlement, self._observer
+        settlement = desk.settlement
         settlement.resend()
         while not self._finished(desk):
             await self._register(broker)
-            await self._clean_up(connection, await self._settle_postponed(desk, broker))
+            await self._settle_postponed(desk, broker)
+            await self._clean_up(desk, connection)
             now = time.monotonic()
             if (due := self._due(desk, now)) > now:
                 await self._rest.wait(due)
@@ -277,33 +306,49 @@ class Worker:
             asked = self._wanted(desk, now)
             emits = any(report.emits for report in reports)
             hopping = emits and not self._slots()
-            watched = observer.look()
-            desk.tracing = observer.tracing
-            began = time.time_ns() if watched else 0
-            try:
-                answers = await self._exchange(broker, reports, asked, hopping=hopping)
-            except (ArvoError, psycopg.Error) as error:
-                if watched:
-                    observer.exchanged(reports, began, error)
-                if is_lost(error) or not reports:
-                    raise
-                answers = await self._one_by_one(desk, broker, POSTPONE_SECONDS)
-            else:
-                if watched:
-                    observer.exchanged(reports, began)
+            answers = await self._call(desk, broker, reports, asked, hopping=hopping)
             backoff.reset()
-            over = self._judge(desk, answers)
+            self._judge(desk, answers)
+            if hopping and asked:
+                # The results are judged already: if this is refused, they need not be sent again.
+                answers = await self._look(broker, asked)
             self._looked_at = time.monotonic()
             got = self._take(desk, answers, now)
             idle = idle_of(answers)
             elsewhere = idle is not None and idle.wait != AT_ONCE
             again = emits and not hopping and not elsewhere
             plan(asked, got, idle, self._looked_at, again=again)
-            await self._clean_up(connection, over)
+            await self._clean_up(desk, connection)
             if got:
                 self._gate.end()
             elif idle is not None and not settlement.waiting and not again:
                 self._gate.begin(station.route.queue for station in asked)
+
+    async def _call(
+        self,
+        desk: Desk,
+        broker: Broker,
+        reports: Sequence[Report],
+        asked: Mapping[Station, int],
+        *,
+        hopping: bool,
+    ) -> list[Worked]:
+        """Exchange results for deliveries, watched if that is wanted; one by one if refused."""
+        observer = self._observer
+        watched = observer.look()
+        desk.tracing = observer.tracing
+        began = time.time_ns() if watched else 0
+        try:
+            answers = await self._exchange(broker, reports, asked, hopping=hopping)
+        except (ArvoError, psycopg.Error) as error:
+            if watched:
+                observer.exchanged(reports, began, error)
+            if is_lost(error) or not reports:
+                raise
+            return await self._one_by_one(desk, broker, POSTPONE_SECONDS)
+        if watched:
+            observer.exchanged(reports, began)
+        return answers
 
     async def _exchange(
         self,
@@ -316,44 +361,52 @@ class Worker:
         """Settle what is to be settled, and claim what there is room for.
 
         With nothing to settle nobody waits for the disk. When something was emitted and nothing
-        else runs, that is probably what is next, and the call that settles cannot claim it.
+        else runs, that is probably what is next, and the call that settles cannot claim it: then a
+        look follows it.
         """
         results = [report.item() for report in reports]
-        if not asked:
+        if not asked or hopping:
             return await broker.work(results)
+        if not results:
+            return await self._look(broker, asked)
         queues = [station.route.queue for station in asked]
         limits = list(asked.values())
         most = min(sum(limits), _MOST_AT_ONCE)
         lease = timedelta(seconds=self._lease)
-        if results and not hopping:
-            return await broker.work(results, queues, most, self.name, limits=limits, lease=lease)
-        settled = await broker.work(results) if results else []
-        return settled + await broker.look(queues, most, self.name, limits=limits, lease=lease)
+        return await broker.work(results, queues, most, self.name, limits=limits, lease=lease)
 
-    async def _clean_up(
-        self, connection: psycopg.AsyncConnection[Any], subjects: Sequence[str]
-    ) -> None:
-        for subject in subjects:
-            await Memory(connection, schema=self._schema).cleanup_state(subject)
+    async def _look(self, broker: Broker, asked: Mapping[Station, int]) -> list[Worked]:
+        queues, limits = [station.route.queue for station in asked], list(asked.values())
+        return await broker.look(
+            queues,
+            min(sum(limits), _MOST_AT_ONCE),
+            self.name,
+            limits=limits,
+            lease=timedelta(seconds=self._lease),
+        )
 
-    async def _settle_postponed(self, desk: Desk, broker: Broker) -> list[str]:
+    async def _clean_up(self, desk: Desk, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Forget the states of finished workflows; what fails is tried again on the next one."""
+        while desk.over:
+            await Memory(connection, schema=self._schema).cleanup_state(desk.over[0])
+            desk.over.popleft()
+
+    async def _settle_postponed(self, desk: Desk, broker: Broker) -> None:
         """Try again what waited for a lock; one at a time, so that the others are not held up."""
         first = desk.settlement.due(time.monotonic())
-        if first is None:
-            return []
-        answers = await self._one_by_one(desk, broker, first.wait)
-        return self._judge(desk, answers)
+        if first is not None:
+            self._judge(desk, await self._one_by_one(desk, broker, first.wait))
 
-    def _judge(self, desk: Desk, answers: Sequence[Worked]) -> list[str]:
-        """Take note of what became of the results; name the workflows whose state may go."""
+    def _judge(self, desk: Desk, answers: Sequence[Worked]) -> None:
+        """Take note of what became of the results."""
         reports, observer = desk.settlement.answered(), self._observer
         if not observer.sinks:
-            return judge(desk, reports, answers, self.logger)
+            judge(desk, reports, answers, self.logger)
+            return
         tally: Tally = Counter()
-        over = judge(desk, reports, answers, self.logger, tally)
+        judge(desk, reports, answers, self.logger, tally)
         observer.settled(tally)
         observer.ran(reports)
-        return over
 
     async def _one_by_one(self, desk: Desk, broker: Broker, wait: float) -> list[Worked]:
         """Settle each result by itself: the call with all of them was refused as a whole.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +51,12 @@ class Target:
             DatabaseUnreachable: It cannot be read. The message does not repeat it: what
                 cannot be read may be a password.
         """
-        try:
+        given = None
+        # Raised outside of it: libpq's error repeats the string, and would be this one's context.
+        with suppress(psycopg.ProgrammingError):
             given = conninfo_to_dict(_DRIVER.sub("postgresql://", dsn))
-        except psycopg.ProgrammingError:
-            raise _unreadable() from None
+        if given is None:
+            raise _unreadable()
         return cls.of(given)
 
     @classmethod
@@ -67,10 +69,9 @@ class Target:
         parts = dict(given)
         if "connect_timeout" not in parts and "PGCONNECT_TIMEOUT" not in os.environ:
             parts["connect_timeout"] = CONNECT_TIMEOUT
-        try:
+        with suppress(psycopg.ProgrammingError):
             return cls(make_conninfo("", **parts))
-        except psycopg.ProgrammingError:
-            raise _unreadable() from None
+        raise _unreadable()
 
     def connect(self, purpose: str) -> psycopg.Connection[Any]:
         """Open a connection in autocommit mode.

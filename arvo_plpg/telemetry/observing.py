@@ -12,7 +12,7 @@ from opentelemetry.metrics import Observation
 
 from arvo_plpg._sync.broker import Broker
 from arvo_plpg.errors import ArvoError
-from arvo_plpg.runtime.connect import connection_parameters
+from arvo_plpg.runtime.connect import connection_parameters, with_settings
 from arvo_plpg.telemetry.metrics import GAUGES, PRIORITY, QUEUE, STATE
 
 if TYPE_CHECKING:
@@ -65,15 +65,11 @@ class Observed:
     def _ask(self) -> Sequence[Gauge] | None:
         try:
             if self._connection is None or self._connection.broken:
-                self._connection = psycopg.connect(
-                    self._dsn,
-                    autocommit=True,
-                    **connection_parameters(self._dsn, f"{self._schema}-gauges", 5),
+                parameters = connection_parameters(self._dsn, f"{self._schema}-gauges", 5)
+                parameters["options"] = with_settings(
+                    self._dsn, {"statement_timeout": str(_STATEMENT_MILLISECONDS)}
                 )
-                self._connection.execute(
-                    "SELECT set_config('statement_timeout', %s, false)",
-                    [str(_STATEMENT_MILLISECONDS)],
-                )
+                self._connection = psycopg.connect(self._dsn, autocommit=True, **parameters)
             return Broker(self._connection, schema=self._schema).gauges(self._most)
         except (psycopg.Error, ArvoError, OSError):
             self._disconnect()

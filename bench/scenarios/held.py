@@ -35,8 +35,9 @@ class Held(Scenario):
         "are those of events that did not fail. Peers get plain events, and where they drain too "
         "slowly for that rate a sixth of what they drain. The start is the first "
         "fifth of the time, the end its last. CPU is that of the database's own sessions; buffers "
-        "are all that they touched (enqueue, claim, settle); a claim is one of ten events, taken "
-        "at the end of each bucket."
+        "are all that they touched (enqueue, claim, settle); a claim is one of ten events, the "
+        "median of seven at the end of each bucket; those that promote what is due, or look for "
+        "expired leases, touch several times as many, pinned or not."
     )
     columns = (
         Column("rate", "events/s"),

@@ -2,7 +2,8 @@
 
 The server is ARVO_TEST_DSN's (its role must be able to create databases and roles), or an embedded
 one without durability. With pytest-xdist the controller owns the server and the workers share it,
-each with a template of its own.
+each with a template of its own. ARVO_TEST_TEMPLATE names a database of ARVO_TEST_DSN's server that
+is copied instead: tools/mutants.py judges functions with faults so.
 """
 
 import os
@@ -22,6 +23,7 @@ from psycopg.conninfo import make_conninfo
 from arvo_plpg import embedded
 
 GIVEN = "ARVO_TEST_DSN"
+GIVEN_TEMPLATE = "ARVO_TEST_TEMPLATE"
 # Machines are shared: how long an example takes says nothing about what it shows.
 settings.register_profile("arvo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("arvo")
@@ -125,6 +127,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[TestServer]:
 @pytest.fixture(scope="session")
 def template(server: TestServer) -> str:
     """Name of a migrated database to copy; connect to a copy, never to it."""
+    given = os.environ.get(GIVEN_TEMPLATE)
+    if given:
+        return given
     name = server.create()
     with psycopg.connect(server.dsn, autocommit=True) as guard:
         # One worker at a time: roles, which a first migration makes, are the whole server's.

@@ -1,6 +1,6 @@
 -- The rules of the house, over every schema of ours: each test lists who breaks one, and expects nobody.
 BEGIN;
-SELECT plan(20);
+SELECT plan(33);
 
 CREATE TEMPORARY VIEW our_schema AS
 SELECT n.oid, n.nspname AS name, n.nspowner AS owner
@@ -70,6 +70,95 @@ SELECT is_empty(
 SELECT is_empty(
     $$ SELECT name FROM our_function WHERE prosrc ~* '\mexecute\M' $$,
     'no function executes text as SQL'
+);
+
+-- A definer function runs as the owner: whatever it looks up must not be the caller's choice.
+SELECT is_empty(
+    $$ SELECT f.name FROM our_function AS f
+       CROSS JOIN LATERAL regexp_replace(f.prosrc, '--[^\n]*|set_config\(''synchronous_commit'', ''off'', true\)', '', 'g') AS code
+       WHERE code ~* '\m(set_config|set\s+(local|session|role|search_path))\M' $$,
+    'no function changes a setting on the way, but that of waiting for the disk'
+);
+SELECT is_empty(
+    $$ SELECT name FROM our_function
+       WHERE prosrc ~* '\m(dblink\w*|query_to_xml\w*|table_to_xml\w*|lo_import|lo_export|pg_read\w*file|pg_ls_dir)\s*\(' $$,
+    'no function runs SQL out of a text by another way, or reads files'
+);
+SELECT is_empty(
+    $$ SELECT name, cast_to[1] FROM our_function
+       CROSS JOIN LATERAL regexp_matches(prosrc, 'p_[a-z_]+::(reg[a-z]+)', 'g') AS cast_to $$,
+    'no argument is read as the name of a table, a function or a role'
+);
+SELECT is_empty(
+    $$ SELECT name FROM our_function
+       WHERE prosecdef AND EXISTS (
+           SELECT FROM unnest(proargtypes) AS argument
+           INNER JOIN pg_type ON pg_type.oid = argument
+           WHERE pg_type.typtype = 'p' OR pg_type.typcategory = 'P' OR pg_type.typname ~ '^reg'
+       ) $$,
+    'no function of a contract takes a pseudo-type or the name of an object'
+);
+SELECT is_empty(
+    $$ SELECT name, l.lanname FROM our_function
+       INNER JOIN pg_language AS l ON l.oid = prolang
+       WHERE l.lanname NOT IN ('sql', 'plpgsql') $$,
+    'functions are SQL or PL/pgSQL'
+);
+SELECT is_empty(
+    $$ SELECT name FROM our_function WHERE proleakproof OR provariadic <> 0 OR prokind <> 'f' $$,
+    'no function is leakproof, variadic, a procedure or an aggregate'
+);
+SELECT is_empty(
+    $$ SELECT p.oid::regprocedure FROM pg_proc AS p
+       INNER JOIN pg_namespace AS n ON n.oid = p.pronamespace
+       WHERE p.prosecdef AND p.proowner = 'arvo_owner'::regrole AND n.nspname !~ '^arvo_v[0-9]+$' $$,
+    'the owner lends its rights by functions of a contract only'
+);
+SELECT is_empty(
+    $$ SELECT o.oprname::text FROM pg_operator AS o INNER JOIN our_schema AS s ON s.oid = o.oprnamespace
+       UNION ALL
+       SELECT format('cast to %s', c.casttarget::regtype) FROM pg_cast AS c
+       INNER JOIN our_function AS f ON f.oid = c.castfunc $$,
+    'there are no operators and casts of ours'
+);
+
+-- What operators do is written down: every function of theirs that changes something says so itself, but for
+-- those that everybody calls as a matter of course.
+SELECT is_empty(
+    $$ SELECT name FROM our_function
+       WHERE prosecdef AND provolatile = 'v'
+       AND has_function_privilege('arvo_operator', oid, 'EXECUTE')
+       AND prosrc !~ 'arvo\.note_operation\(' $$
+    || $$ AND proname <> ALL ('{dispatch,dispatch_many,dispatch_copy,publish,maintain}')
+          AND prosrc ~* '--   Writes   (?!nothing)' $$,
+    'every function of operators that writes, writes the audit'
+);
+SELECT is_empty(
+    $$ SELECT name FROM our_function
+       WHERE prosecdef AND prosrc ~ 'arvo\.note_operation\('
+       AND NOT prosrc ~ format('''%s'',', proname) $$,
+    'and names itself in it'
+);
+-- Rights on queues are asked for by everything that takes the name of one.
+SELECT is_empty(
+    $$ SELECT name FROM our_function
+       WHERE prosecdef AND provolatile = 'v'
+       AND proargnames && '{p_queue,p_queues,p_to}'
+       AND proname <> ALL ('{work,look,claim,doze,rouse,check_in,check_out,queue_stats,explain_delivery,health}')
+       AND prosrc !~ 'arvo\.(require_right|require_dispatch|hold_guards)\(' $$,
+    'whoever names a queue is asked whether he may'
+);
+SELECT is_empty(
+    $$ SELECT r.rolname FROM pg_roles AS r
+       WHERE r.rolname ~ '^arvo_(owner|client|worker|operator|monitor)$'
+       AND (r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolbypassrls OR r.rolreplication) $$,
+    'no role of ours can log in or is anybody special'
+);
+SELECT is_empty(
+    $$ SELECT m.roleid::regrole, m.member::regrole FROM pg_auth_members AS m
+       WHERE m.roleid::regrole::text ~ '^(pg_|arvo_owner$)' AND m.member::regrole::text ~ '^arvo_(owner|client|worker|operator|monitor)$'
+       OR m.member::regrole::text ~ '^arvo_(client|worker|operator|monitor)$' AND m.roleid::regrole::text ~ '^arvo_' $$,
+    'and none has the rights of another'
 );
 
 -- owners and privileges -------------------------------------------------------------------------

@@ -18,7 +18,8 @@ AS $append_one$
 --            arvo.event_key_generation, arvo.origin, arvo.server_start
 --   Writes   arvo.log; as arvo.note_key
 --   Locks    as arvo.note_key
---   Raises   40001  as arvo.note_key
+--   Raises   RV007  the queue is closed to the caller, and it is not an emitted event
+--            40001  as arvo.note_key
 --            RV902  as arvo.require_home
 DECLARE
     v_now timestamptz := arvo.clock();
@@ -29,6 +30,7 @@ DECLARE
     v_lane integer;
     v_window interval;
     v_key_from text;
+    v_guarded boolean;
     v_slot smallint;
     v_number bigint;
     v_home boolean;
@@ -48,6 +50,7 @@ BEGIN
         lane.lane,
         CASE WHEN NOT p_emitted THEN queue.deduplicate_for END,
         queue.key_from,
+        queue.guarded,
         (
             SELECT generation.slot
             FROM arvo.generation
@@ -71,7 +74,7 @@ BEGIN
             ORDER BY origin.number DESC
             LIMIT 1
         )
-    INTO v_queue, v_lane, v_window, v_key_from, v_slot, v_number, v_home
+    INTO v_queue, v_lane, v_window, v_key_from, v_guarded, v_slot, v_number, v_home
     FROM arvo.queue
     INNER JOIN arvo.lane ON lane.queue = queue.queue AND lane.priority = queue.priority
     WHERE queue.name = v_name
@@ -85,6 +88,9 @@ BEGIN
     END IF;
     IF v_lane IS NULL OR v_window > interval '0' AND v_number IS NULL THEN
         RETURN NULL;
+    END IF;
+    IF v_guarded AND NOT p_emitted THEN
+        PERFORM arvo.require_right(ARRAY[v_name], 'dispatch');
     END IF;
 
     v_delivery := nextval('arvo.delivery_number'::regclass);

@@ -12,7 +12,8 @@ AS $append_plain$
 -- What arvo.append does, in a part of its time, for events without options that all go to registered
 -- queues, sixteen at most, that neither defer nor limit what comes in. No row at all: it is left to
 -- arvo.append, and nothing has been written. Queues are looked up once each, and the events are read
--- where they are, not carried along.
+-- twice only: for what is to be known of them, and to be stored. The keys are those of
+-- arvo.event_digest, which as an expression takes a third of the time.
 --
 --   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot
 --   Writes   arvo.log; as arvo.note_keys
@@ -25,7 +26,10 @@ DECLARE
         v_now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"+00:00"'
     ));
     v_slot smallint := arvo.slot();
+    v_ids text[];
+    v_domained boolean[];
     v_names text[];
+    v_keys bytea[];
     v_targets text[];
     v_queues integer[];
     v_lanes integer[];
@@ -36,15 +40,30 @@ DECLARE
     v_first bigint[];
 BEGIN
     PERFORM arvo.require_home();
-    v_names := ARRAY(
-        SELECT CASE
-            WHEN NOT p_ignore_domain AND item.event ->> 'domain' IS NOT NULL
-                THEN 'arvo.domain.' || (item.event ->> 'domain')
-            ELSE coalesce(item.event ->> 'to', item.event ->> 'type')
-        END
+    SELECT
+        array_agg(told.id),
+        array_agg(told.domain IS NOT NULL),
+        array_agg(coalesce('arvo.domain.' || told.domain, told.name)),
+        array_agg(told.key)
+    INTO v_ids, v_domained, v_names, v_keys
+    FROM (
+        SELECT
+            item.event ->> 'id' AS id,
+            CASE WHEN NOT p_ignore_domain THEN item.event ->> 'domain' END AS domain,
+            coalesce(item.event ->> 'to', item.event ->> 'type') AS name,
+            substr(
+                sha256(convert_to(
+                    concat(
+                        length(item.event ->> 'source'), ':', item.event ->> 'source',
+                        item.event ->> 'id'
+                    ),
+                    'UTF8'
+                )),
+                1, 16
+            ) AS key
         FROM unnest(p_events) WITH ORDINALITY AS item (event, ordinal)
         ORDER BY item.ordinal
-    );
+    ) AS told;
     v_targets := ARRAY(
         SELECT DISTINCT named.name FROM unnest(v_names) AS named (name) ORDER BY named.name
     );
@@ -85,11 +104,7 @@ BEGIN
                 FROM unnest(v_at) WITH ORDINALITY AS item (target, ordinal)
                 ORDER BY item.ordinal
             ),
-            ARRAY(
-                SELECT arvo.event_digest(item.event)
-                FROM unnest(p_events) WITH ORDINALITY AS item (event, ordinal)
-                ORDER BY item.ordinal
-            ),
+            v_keys,
             v_deliveries
         );
     ELSIF true = ANY (v_windows) THEN
@@ -118,16 +133,16 @@ BEGIN
     RETURN QUERY
     SELECT
         item.ordinal::integer,
-        item.event ->> 'id',
+        item.id,
         coalesce(item.first, item.delivery),
         v_targets[item.target],
         CASE
             WHEN item.first IS NOT NULL THEN 'duplicate'
-            WHEN NOT p_ignore_domain AND item.event ->> 'domain' IS NOT NULL THEN 'domained'
+            WHEN item.domained THEN 'domained'
             ELSE 'queued'
         END
-    FROM unnest(p_events, v_at, v_deliveries, v_first) WITH ORDINALITY
-        AS item (event, target, delivery, first, ordinal)
+    FROM unnest(v_ids, v_domained, v_at, v_deliveries, v_first) WITH ORDINALITY
+        AS item (id, domained, target, delivery, first, ordinal)
     ORDER BY item.ordinal;
 END;
 $append_plain$;

@@ -11,8 +11,8 @@ AS $close_one$
 -- the lease's lock, finds all that is to be known. Whatever turns out not to be so, or not to be right,
 -- is answered with NULLs, and nothing has been written: the caller looks at it closely.
 --
---   Reads    arvo.lease and arvo.closure by token, arvo.lane, arvo.queue, arvo.dead, arvo.clock,
---            arvo.slot
+--   Reads    arvo.lease and arvo.closure by token, arvo.lane, arvo.queue, arvo.queue_guard,
+--            arvo.dead, arvo.clock, arvo.slot
 --   Writes   arvo.closure; as arvo.put_state, arvo.place, arvo.pass_turns, and arvo.append_one or
 --            arvo.append
 --   Locks    the lease; then as arvo.put_state and arvo.place; then the home lane of a gated queue;
@@ -75,6 +75,7 @@ BEGIN
         OR v_state ->> 'subject' = ''
         OR jsonb_typeof(v_state -> 'data') IS DISTINCT FROM 'object'
         OR (v_state ->> 'expected_version' ~ '^[0-9]{1,18}$') IS NOT TRUE
+        OR arvo.json_fault(v_state -> 'data', 67108864) IS NOT NULL
     ) THEN
         RETURN NULL;
     END IF;
@@ -89,6 +90,12 @@ BEGIN
         newest.places[1] AS place,
         holder AS queue,
         holder.gated,
+        holder.guarded,
+        CASE
+            WHEN v_events <> '[]' THEN EXISTS (
+                SELECT FROM arvo.queue_guard AS guard WHERE guard.may = 'dispatch'
+            )
+        END AS barring,
         CASE
             WHEN holder.gated THEN (
                 SELECT min(own.lane)
@@ -129,6 +136,11 @@ BEGIN
         AND dead.resolution IS NULL
     );
     IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF (v_held.guarded AND NOT arvo.may((v_held.queue).name, 'consume'))
+        OR (v_held.barring AND arvo.barred_to(v_events) IS NOT NULL)
+    THEN
         RETURN NULL;
     END IF;
 

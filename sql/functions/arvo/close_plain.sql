@@ -167,6 +167,8 @@ BEGIN
                 newest.lane,
                 newest.deliveries,
                 newest.keys IS NOT NULL OR queue.gated OR queue.slotted AS bound,
+                queue.guarded,
+                queue.name,
                 (
                     SELECT array_agg(gone.delivery)
                     FROM arvo.closure
@@ -201,6 +203,7 @@ BEGIN
             v_high := 3;
         END LOOP;
         CONTINUE WHEN v_held.bound IS DISTINCT FROM false OR v_held.buried;
+        CONTINUE WHEN v_held.guarded AND NOT arvo.may(v_held.name, 'consume');
 
         v_open := v_held.closed IS NULL AND v_done.others IS NULL AND (
             v_held.deliveries = v_done.deliveries

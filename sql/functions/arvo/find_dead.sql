@@ -18,9 +18,10 @@ AS $find_dead$
 -- In the order of their numbers, from the first after p_after; with p_resolved the resolved ones
 -- too. One branch runs: by number, else by subject, else by queue (the one they failed in and the
 -- one that received them), else in order. Each asks for an order that only its own index has:
--- any other plan would walk over all that was ever resolved.
+-- any other plan would walk over all that was ever resolved. Letters of queues that the caller may not
+-- operate are not there for him.
 --
---   Reads    arvo.dead
+--   Reads    arvo.dead, arvo.queue_guard; as arvo.may
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
@@ -36,6 +37,9 @@ DECLARE
         p_filter.dead, p_filter.reason, p_filter.since, p_filter.before, p_filter.event_type,
         p_filter.subject, p_filter.path, p_filter.contains
     ) = 0;
+    v_guarded boolean := EXISTS (
+        SELECT FROM arvo.queue_guard AS guard WHERE guard.may = 'operate'
+    );
 BEGIN
     RETURN QUERY
     SELECT found.*
@@ -47,6 +51,7 @@ BEGIN
             AND letter.dead = ANY (p_filter.dead)
             AND letter.dead > p_after
             AND (p_resolved OR coalesce(letter.resolution, 'open') = 'open')
+            AND (NOT v_guarded OR arvo.may(letter.queue, 'operate'))
             AND arvo.dead_fits(letter, p_filter)
             OFFSET 0
         )
@@ -58,6 +63,7 @@ BEGIN
             AND letter.subject_key = hashtextextended(p_filter.subject, 0)
             AND letter.dead > p_after
             AND (p_resolved OR coalesce(letter.resolution, 'open') = 'open')
+            AND (NOT v_guarded OR arvo.may(letter.queue, 'operate'))
             AND arvo.dead_fits(letter, p_filter)
             OFFSET 0
         )
@@ -69,6 +75,7 @@ BEGIN
             AND letter.resolution IS NULL
             AND (letter.queue, letter.dead) > (p_filter.queue, p_after)
             AND letter.queue <= p_filter.queue
+            AND (NOT v_guarded OR arvo.may(letter.queue, 'operate'))
             AND (v_all OR arvo.dead_fits(letter, p_filter))
             ORDER BY letter.queue, letter.dead
             LIMIT p_limit
@@ -82,6 +89,7 @@ BEGIN
             AND (letter.dead_letter, letter.dead) > (p_filter.queue, p_after)
             AND letter.dead_letter <= p_filter.queue
             AND letter.queue <> p_filter.queue
+            AND (NOT v_guarded OR arvo.may(letter.queue, 'operate'))
             AND (v_all OR arvo.dead_fits(letter, p_filter))
             ORDER BY letter.dead_letter, letter.dead
             LIMIT p_limit
@@ -95,6 +103,7 @@ BEGIN
             AND letter.resolution IS NOT NULL
             AND (letter.queue, letter.dead) > (p_filter.queue, p_after)
             AND letter.queue <= p_filter.queue
+            AND (NOT v_guarded OR arvo.may(letter.queue, 'operate'))
             AND (v_all OR arvo.dead_fits(letter, p_filter))
             ORDER BY letter.queue, letter.dead
             LIMIT p_limit
@@ -109,6 +118,7 @@ BEGIN
             AND (letter.dead_letter, letter.dead) > (p_filter.queue, p_after)
             AND letter.dead_letter <= p_filter.queue
             AND letter.queue <> p_filter.queue
+            AND (NOT v_guarded OR arvo.may(letter.queue, 'operate'))
             AND (v_all OR arvo.dead_fits(letter, p_filter))
             ORDER BY letter.dead_letter, letter.dead
             LIMIT p_limit
@@ -121,6 +131,7 @@ BEGIN
             AND NOT p_resolved
             AND letter.resolution IS NULL
             AND letter.dead > p_after
+            AND (NOT v_guarded OR arvo.may(letter.queue, 'operate'))
             AND (v_all OR arvo.dead_fits(letter, p_filter))
             ORDER BY letter.resolution, letter.dead
             LIMIT p_limit
@@ -132,6 +143,7 @@ BEGIN
             WHERE v_by = 'order'
             AND p_resolved
             AND letter.dead > p_after
+            AND (NOT v_guarded OR arvo.may(letter.queue, 'operate'))
             AND (v_all OR arvo.dead_fits(letter, p_filter))
             ORDER BY letter.dead
             LIMIT p_limit

@@ -29,18 +29,20 @@ AS $find_deliveries$
 -- it reads what waits, from each lane's cursor on, in order, until it has p_limit: the cost grows with
 -- the backlog, not with history. p_before is when the delivery was appended or put off. Dead letters
 -- are meant by number, event and tree only. A dead letter that lies in a dead-letter queue is the
--- delivery there. What has been withdrawn is over, and not found. Lanes in p_but are passed over.
+-- delivery there. What has been withdrawn is over, and not found. Lanes in p_but are passed over, and
+-- what the caller may not operate.
 --
 --   Reads    arvo.queue, arvo.lane, arvo.lease, arvo.closure, arvo.log, arvo.parked, arvo.deferred,
---            arvo.promotion, arvo.tombstone, arvo.dead, arvo.lineage
+--            arvo.promotion, arvo.tombstone, arvo.dead, arvo.lineage; as arvo.may
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   RV003  the queue is not known
---            RV006  nothing is given, or limit is not valid
+--            RV006  nothing is given, or limit or path are not valid
 DECLARE
     v_queue integer;
     v_subjects text[];
     v_wanted bigint[];
+    v_guarded boolean := false;
     v_content boolean := num_nonnulls(
         p_event_id, p_event_type, p_subject, p_tree, p_path, p_text
     ) > 0;
@@ -64,6 +66,16 @@ BEGIN
               COLUMN = 'delivery',
               DETAIL = 'Nothing says which deliveries are meant.',
               HINT = 'Give numbers of deliveries, an event, a queue, or another filter.';
+    END IF;
+    PERFORM arvo.require_path(p_path);
+    IF EXISTS (SELECT FROM arvo.queue_guard AS guard WHERE guard.may = 'operate') THEN
+        p_but := p_but || ARRAY(
+            SELECT lane.lane
+            FROM arvo.queue
+            INNER JOIN arvo.lane ON lane.queue = queue.queue
+            WHERE NOT arvo.may(queue.name, 'operate')
+        );
+        v_guarded := true;
     END IF;
     IF p_queue IS NOT NULL THEN
         v_queue := (arvo.known_queue(p_queue)).queue;
@@ -99,6 +111,7 @@ BEGIN
         WHERE dead.resolution IS NULL
         AND dead.dead_letter_delivery IS NULL
         AND (p_queue IS NULL OR dead.queue = p_queue)
+        AND (NOT v_guarded OR arvo.may(dead.queue, 'operate'))
         AND (v_wanted IS NULL OR dead.delivery = ANY (v_wanted))
         AND (p_before IS NULL OR dead.died_at < p_before)
         AND (

@@ -10,18 +10,35 @@ AS $forget_workers$
 --
 --   Reads    arvo.clock
 --   Writes   arvo.worker, arvo.registration
---   Locks    their rows
+--   Locks    their rows; those that somebody holds are left out
 --   Raises   nothing
 DECLARE
     v_before timestamptz := arvo.clock() - p_after;
     v_workers bigint;
     v_registrations bigint;
 BEGIN
-    DELETE FROM arvo.worker WHERE worker.seen_at < v_before;
+    WITH silent AS MATERIALIZED (
+        SELECT old.worker
+        FROM arvo.worker AS old
+        WHERE old.seen_at < v_before
+        FOR UPDATE SKIP LOCKED
+    )
+
+    DELETE FROM arvo.worker
+    USING silent
+    WHERE worker.worker = silent.worker;
     GET DIAGNOSTICS v_workers = ROW_COUNT;
+    WITH orphaned AS MATERIALIZED (
+        SELECT old.queue, old.worker
+        FROM arvo.registration AS old
+        WHERE old.at < v_before
+        AND NOT EXISTS (SELECT FROM arvo.worker WHERE worker.worker = old.worker)
+        FOR UPDATE SKIP LOCKED
+    )
+
     DELETE FROM arvo.registration
-    WHERE registration.at < v_before
-    AND NOT EXISTS (SELECT FROM arvo.worker WHERE worker.worker = registration.worker);
+    USING orphaned
+    WHERE registration.queue = orphaned.queue AND registration.worker = orphaned.worker;
     GET DIAGNOSTICS v_registrations = ROW_COUNT;
     RETURN v_workers + v_registrations;
 END;

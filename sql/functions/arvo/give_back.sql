@@ -52,9 +52,9 @@ BEGIN
             v_outcome := 'rejected';
         ELSIF v_rule ? 'snooze' THEN
             v_outcome := 'snoozed';
-            v_after := make_interval(secs => (v_rule ->> 'snooze')::double precision);
+            v_after := make_interval(secs => round((v_rule ->> 'snooze')::numeric, 6)::double precision);
         ELSIF v_rule ? 'retry_after' THEN
-            v_after := make_interval(secs => (v_rule ->> 'retry_after')::double precision);
+            v_after := make_interval(secs => round((v_rule ->> 'retry_after')::numeric, 6)::double precision);
         END IF;
     END IF;
 

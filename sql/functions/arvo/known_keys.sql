@@ -5,7 +5,8 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $known_keys$
--- One element for each key asked for: the delivery that was first within the queue's window, or NULL.
+-- One element for each key asked for: the delivery that was first within the queue's window, or NULL;
+-- no array at all when none is known.
 -- One statement for each partition: asked by its own name, only that one is locked, and the others
 -- can be emptied while a dispatcher's transaction stays open.
 --
@@ -27,7 +28,8 @@ BEGIN
             WHERE listed.slot = 0 AND listed.queue = asked.queue AND listed.key = asked.key
             AND listed.at > v_now - queue.deduplicate_for
             LIMIT 1  -- one look-up for each key, also when the plan is made on an empty table
-        ) AS known ON true;
+        ) AS known ON true
+        HAVING count(known.delivery) > 0;
     ELSIF p_slot = 1 THEN
         SELECT array_agg(known.delivery ORDER BY asked.ordinal) INTO v_deliveries
         FROM unnest(p_queues, p_keys) WITH ORDINALITY AS asked (queue, key, ordinal)
@@ -38,7 +40,8 @@ BEGIN
             WHERE listed.slot = 1 AND listed.queue = asked.queue AND listed.key = asked.key
             AND listed.at > v_now - queue.deduplicate_for
             LIMIT 1  -- one look-up for each key, also when the plan is made on an empty table
-        ) AS known ON true;
+        ) AS known ON true
+        HAVING count(known.delivery) > 0;
     ELSE
         SELECT array_agg(known.delivery ORDER BY asked.ordinal) INTO v_deliveries
         FROM unnest(p_queues, p_keys) WITH ORDINALITY AS asked (queue, key, ordinal)
@@ -49,7 +52,8 @@ BEGIN
             WHERE listed.slot = 2 AND listed.queue = asked.queue AND listed.key = asked.key
             AND listed.at > v_now - queue.deduplicate_for
             LIMIT 1  -- one look-up for each key, also when the plan is made on an empty table
-        ) AS known ON true;
+        ) AS known ON true
+        HAVING count(known.delivery) > 0;
     END IF;
     RETURN v_deliveries;
 END;

@@ -8,7 +8,7 @@ AS $lane_for$
 -- A queue that nobody has registered is made unregistered: its events wait there, counted as
 -- unroutable, until a handler is registered under that name. p_priority NULL takes the queue's own.
 --
---   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot
+--   Reads    arvo.queue, arvo.lane, arvo.clock, arvo.slot; as arvo.is_guarded
 --   Writes   arvo.queue, arvo.lane, arvo.lease (the first cursor)
 --   Locks    arvo.queue row (only while it is being made); arvo.lane row: of the queue's own
 --            priority, while it is being made; of others tried, never waited for
@@ -32,8 +32,8 @@ BEGIN
                   DETAIL = format('queue: %s', left(to_json(p_queue)::text, 80)),
                   HINT = 'Use 1 to 512 characters of a URI, without quotes.';
         END IF;
-        INSERT INTO arvo.queue (name, created_at, changed_at)
-        VALUES (p_queue, arvo.clock(), arvo.clock())
+        INSERT INTO arvo.queue (name, guarded, created_at, changed_at)
+        VALUES (p_queue, arvo.is_guarded(p_queue), arvo.clock(), arvo.clock())
         ON CONFLICT (name) DO NOTHING;
         SELECT queue.queue, queue.priority, coalesce(p_priority, queue.priority)
         INTO STRICT v_queue, v_own, v_priority

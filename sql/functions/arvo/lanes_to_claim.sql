@@ -20,11 +20,13 @@ AS $lanes_to_claim$
 --   Locks    nothing
 --   Raises   RV003  a queue is not known
 --            RV006  an argument is not valid
+--            RV007  a queue is closed to the caller
 DECLARE
     v_start integer := floor(random() * 1000000000)::integer;
     v_asked arvo.claimable;
     v_unknown text;
     v_argument text;
+    v_guarded boolean;
 BEGIN
     v_argument := CASE
         WHEN p_queues IS NULL OR cardinality(p_queues) = 0 THEN 'queues'
@@ -48,11 +50,18 @@ BEGIN
             array_agg(1),
             array_agg(listed.queue),
             array_agg(listed.gated),
-            coalesce(bool_or(listed.limited), false)
+            coalesce(bool_or(listed.limited), false),
+            bool_or(listed.guarded)
         INTO
-            v_asked.lanes, v_asked.places, v_asked.queues, v_asked.gated, v_asked.limited
+            v_asked.lanes, v_asked.places, v_asked.queues, v_asked.gated, v_asked.limited,
+            v_guarded
         FROM (
-            SELECT lane.lane, named.queue, named.gated, named.rate_limit IS NOT NULL AS limited
+            SELECT
+                lane.lane,
+                named.queue,
+                named.gated,
+                named.rate_limit IS NOT NULL AS limited,
+                named.guarded OR NOT named.registered AS guarded
             FROM arvo.queue AS named
             INNER JOIN arvo.lane ON lane.queue = named.queue AND NOT lane.retired
             WHERE named.name = p_queues[1] AND named.paused_at IS NULL
@@ -64,16 +73,19 @@ BEGIN
             array_agg(listed.position),
             array_agg(listed.queue),
             array_agg(listed.gated),
-            coalesce(bool_or(listed.limited), false)
+            coalesce(bool_or(listed.limited), false),
+            bool_or(listed.guarded)
         INTO
-            v_asked.lanes, v_asked.places, v_asked.queues, v_asked.gated, v_asked.limited
+            v_asked.lanes, v_asked.places, v_asked.queues, v_asked.gated, v_asked.limited,
+            v_guarded
         FROM (
             SELECT
                 lane.lane,
                 asked.position::integer AS position,
                 named.queue,
                 named.gated,
-                named.rate_limit IS NOT NULL AS limited
+                named.rate_limit IS NOT NULL AS limited,
+                named.guarded OR NOT named.registered AS guarded
             FROM unnest(p_queues) WITH ORDINALITY AS asked (name, position)
             INNER JOIN arvo.queue AS named
                 ON named.name = asked.name AND named.paused_at IS NULL
@@ -89,23 +101,26 @@ BEGIN
             array_agg(listed.position),
             array_agg(listed.queue),
             array_agg(listed.gated),
-            coalesce(bool_or(listed.limited), false)
+            coalesce(bool_or(listed.limited), false),
+            bool_or(listed.guarded)
         INTO
-            v_asked.lanes, v_asked.places, v_asked.queues, v_asked.gated, v_asked.limited
+            v_asked.lanes, v_asked.places, v_asked.queues, v_asked.gated, v_asked.limited,
+            v_guarded
         FROM (
             SELECT
                 lane.lane,
                 asked.position::integer AS position,
                 named.queue,
                 named.gated,
-                named.rate_limit IS NOT NULL AS limited
+                named.rate_limit IS NOT NULL AS limited,
+                named.guarded OR NOT named.registered AS guarded
             FROM unnest(p_queues) WITH ORDINALITY AS asked (name, position)
             CROSS JOIN LATERAL (
-                SELECT queue.queue, queue.gated, queue.rate_limit
+                SELECT queue.queue, queue.gated, queue.rate_limit, queue.guarded, queue.registered
                 FROM arvo.queue
                 WHERE queue.name = asked.name AND queue.paused_at IS NULL
                 UNION ALL
-                SELECT queue.queue, queue.gated, queue.rate_limit
+                SELECT queue.queue, queue.gated, queue.rate_limit, queue.guarded, queue.registered
                 FROM arvo.queue
                 WHERE asked.name LIKE '%*' AND starts_with(queue.name, left(asked.name, -1))
                 AND queue.paused_at IS NULL
@@ -137,6 +152,9 @@ BEGIN
         END IF;
     END IF;
     v_asked.lanes := coalesce(v_asked.lanes, '{}');
+    IF v_guarded THEN
+        RETURN arvo.open_lanes(v_asked, p_queues);
+    END IF;
     RETURN v_asked;
 END;
 $lanes_to_claim$;

@@ -17,8 +17,11 @@ AS $note_operation$
 --   Writes   arvo.operation
 --   Locks    nothing
 --   Raises   nothing
-INSERT INTO arvo.operation (at, by, verb, queue, details, touched)
-VALUES (arvo.clock(), session_user, p_verb, p_queue, jsonb_strip_nulls(p_details), p_touched);
+INSERT INTO arvo.operation (at, by, role, verb, queue, details, touched)
+VALUES (
+    arvo.clock(), session_user, nullif(arvo.caller(), session_user), p_verb, p_queue,
+    jsonb_strip_nulls(p_details), p_touched
+);
 $note_operation$;
 
 COMMENT ON FUNCTION arvo.note_operation(text, text, jsonb, bigint) IS

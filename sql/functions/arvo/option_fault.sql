@@ -70,7 +70,8 @@ FROM (
     (28, 'warning_queue_size', p_queue.warning_queue_size >= 1, 'use 1 or more'),
     (29, 'max_redrives', p_queue.max_redrives >= 0, 'use 0 or more'),
     (30, 'error_rules',
-     coalesce(jsonb_typeof(p_queue.error_rules), 'null') = 'object' AND NOT EXISTS (
+     arvo.json_fault(p_queue.error_rules, 65536) IS NULL
+     AND coalesce(jsonb_typeof(p_queue.error_rules), 'null') = 'object' AND NOT EXISTS (
          SELECT
          FROM jsonb_each(
              CASE jsonb_typeof(p_queue.error_rules) WHEN 'object' THEN p_queue.error_rules END

@@ -42,6 +42,7 @@ BEGIN
               DETAIL = format('limit: %s', coalesce(p_limit::text, 'null')),
               HINT = 'Ask for 1 to 10000 in one call.';
     END IF;
+    PERFORM arvo.require_path(p_path);
     v_filter := (
         p_dead, p_queue, p_reason, p_since, p_before, p_event_type, p_subject, p_path,
         nullif(p_text, '')

@@ -99,7 +99,7 @@ EXCEPTION
         USING ERRCODE = 'RV002',
               COLUMN = left(v_name, 60),
               DETAIL = format('%s: %s', left(to_json(v_name)::text, 60),
-                              left(coalesce(v_value, p_options)::text, 80)),
+                              arvo.json_start(coalesce(v_value, p_options))),
               HINT = CASE
                   WHEN v_name = 'start_after'
                       THEN 'Give seconds, an ISO 8601 time with its offset, or an interval; at most'

@@ -129,6 +129,8 @@ BEGIN
                 WHEN item.state IS NOT NULL
                     AND jsonb_typeof(item.state -> 'data') IS DISTINCT FROM 'object'
                     THEN 'state.data: must be an object'
+                WHEN arvo.json_fault(item.state -> 'data', 67108864) IS NOT NULL
+                    THEN 'state.data: ' || arvo.json_fault(item.state -> 'data', 67108864)
                 WHEN item.state IS NOT NULL
                     AND arvo.as_bigint(item.state -> 'expected_version') IS NULL
                     THEN 'state.expected_version: must be a number'
@@ -149,17 +151,18 @@ BEGIN
         checked.events,
         checked.state,
         CASE
-            WHEN pg_column_size(checked.error) > 65536 THEN jsonb_build_object(
-                'name', left(checked.error ->> 'name', 200),
-                'message', left(checked.error ->> 'message', 2000),
-                'stack', left(checked.error ->> 'stack', 20000),
-                'truncated', true
+            WHEN arvo.json_fault(checked.error, 65536) IS NOT NULL THEN (
+                SELECT jsonb_object_agg(
+                    part.name, left(checked.error ->> part.name, part.most)
+                ) || '{"truncated": true}'
+                FROM (VALUES ('name', 200), ('message', 2000), ('stack', 20000)) AS part (name, most)
+                WHERE coalesce(jsonb_typeof(checked.error -> part.name), 'string') = 'string'
             )
             ELSE checked.error
         END,
         CASE
             WHEN checked.fault IS NULL
-                THEN make_interval(secs => (checked.after #>> '{}')::double precision)
+                THEN make_interval(secs => round((checked.after #>> '{}')::numeric, 6)::double precision)
         END,
         CASE
             WHEN checked.run_time ~ '^[0-9]{1,10}$'

@@ -21,7 +21,7 @@ BEGIN
         RAISE EXCEPTION 'argument is not valid'
         USING ERRCODE = 'RV006',
               COLUMN = 'start_after',
-              DETAIL = left(p_value::text, 80),
+              DETAIL = arvo.json_start(p_value),
               HINT = 'Give seconds, an ISO 8601 time with its offset, or an interval.';
     ELSIF v_text ~ '^-?\d{1,9}(\.\d{1,9})?$' THEN
         RETURN make_interval(secs => v_text::double precision);
@@ -31,7 +31,7 @@ BEGIN
         RAISE EXCEPTION 'argument is not valid'
         USING ERRCODE = 'RV006',
               COLUMN = 'start_after',
-              DETAIL = left(p_value::text, 80),
+              DETAIL = arvo.json_start(p_value),
               HINT = 'Give seconds, an ISO 8601 time with its offset, or an interval.';
     END IF;
     RETURN v_text::interval;

@@ -57,9 +57,12 @@ BEGIN
         p_asked := p_asked || '{"policy": "ordered"}';
     END IF;
     p_queue := jsonb_populate_record(p_queue, p_asked);
-    p_queue.singleton_for := make_interval(
-        secs => extract(epoch FROM p_queue.singleton_for)::double precision
-    );
+    -- Any other is refused by arvo.option_fault; its seconds may be more than an interval holds.
+    IF p_queue.singleton_for BETWEEN interval '0' AND interval '3650 days' THEN
+        p_queue.singleton_for := make_interval(
+            secs => extract(epoch FROM p_queue.singleton_for)::double precision
+        );
+    END IF;
     RETURN p_queue;
 END;
 $with_options$;

@@ -42,6 +42,7 @@ AS $cancel$
 --   Raises   RV003  the queue is not known
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  nothing is given, or limit is not valid
+--            RV007  a queue that is named is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_places text[] := ARRAY['queued', 'parked', 'deferred', 'dead'];
@@ -54,6 +55,7 @@ DECLARE
 BEGIN
     PERFORM arvo.require_read_committed('cancel');
     PERFORM arvo.require_home();
+    PERFORM arvo.require_right(ARRAY[p_queue], 'operate');
     -- Those that are named are answered for, also when they are left alone.
     IF p_include_running OR num_nonnulls(p_delivery, p_event_id, p_tree) > 0 THEN
         v_places := array_append(v_places, 'leased');

@@ -31,7 +31,7 @@ BEGIN
         WHEN p_rhythm IS NULL OR p_rhythm NOT BETWEEN interval '1 second' AND interval '1 hour'
             THEN 'rhythm'
         WHEN p_details IS NULL OR jsonb_typeof(p_details) <> 'object'
-            OR octet_length(p_details::text) > 8192 THEN 'details'
+            OR arvo.json_fault(p_details, 8192) IS NOT NULL THEN 'details'
     END;
     IF v_argument IS NOT NULL THEN
         RAISE EXCEPTION 'argument is not valid'

@@ -11,7 +11,7 @@ AS $cleanup_state$
 -- depends on any more go, too. Idempotent: true when there was a state.
 --
 --   Reads    arvo.lineage; as arvo.prune_lineage
---   Writes   arvo.state, arvo.state_lock, arvo.lineage
+--   Writes   arvo.state, arvo.state_lock, arvo.lineage; arvo.operation, when no worker calls
 --   Locks    the subject's transaction lock, then arvo.state_lock row, arvo.state row, arvo.lineage
 --            row of p_subject; as arvo.prune_lineage
 --   Raises   nothing
@@ -32,6 +32,12 @@ BEGIN
     RETURNING lineage.parent_digest INTO v_parent;
     IF v_parent IS NOT NULL THEN
         PERFORM arvo.prune_lineage(v_parent);
+    END IF;
+    -- Workers do it whenever a workflow is over: that is no news.
+    IF v_found AND NOT arvo.is_one_of(ARRAY['arvo_worker']) THEN
+        PERFORM arvo.note_operation(
+            'cleanup_state', NULL, jsonb_build_object('subject', p_subject), 1
+        );
     END IF;
     RETURN v_found;
 END;

@@ -11,7 +11,7 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $dead_letter_attempts$
 -- Every delivery from the dispatch (or the redrive, the replay) to the death, in order; none for a
--- number that is not there. The story of the last one is in the dead letter, so it is always told;
+-- number that is not there, or of a queue that the caller may not operate. The story of the last one is in the dead letter, so it is always told;
 -- of one whose history has been removed only the number is known, and of those before it nothing.
 -- What a consumer of the dead-letter queue did is not part of it. By index only.
 --
@@ -23,7 +23,7 @@ DECLARE
     v_dead arvo.dead;
 BEGIN
     SELECT dead.* INTO v_dead FROM arvo.dead WHERE dead.dead = p_dead;
-    IF NOT FOUND THEN
+    IF NOT FOUND OR NOT arvo.may(v_dead.queue, 'operate') THEN
         RETURN;
     END IF;
 

@@ -34,6 +34,7 @@ AS $discard$
 --   Locks    as arvo.grasp_dead
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  no filter is given; limit or reason break their rules
+--            RV007  a queue that is named is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
@@ -48,6 +49,7 @@ DECLARE
 BEGIN
     PERFORM arvo.require_read_committed('discard');
     PERFORM arvo.require_home();
+    PERFORM arvo.require_right(ARRAY[p_queue], 'operate');
     v_filter := arvo.read_dead_filter(
         p_dead, p_queue, p_reason, p_since, p_before, p_event_type, p_subject, p_path, p_text,
         p_limit, true

@@ -29,6 +29,7 @@ AS $dispatch$
 --   Locks    as arvo.append_one or arvo.append
 --   Raises   RV001  the event is not valid, or is to be published
 --            RV002  an option is not valid, or the queue has too many priorities
+--            RV007  the queue is closed to the caller
 --            RV201  nobody has registered the queue, and must_be_registered is set
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
@@ -57,6 +58,7 @@ BEGIN
               DETAIL = 'to: arvo.publish has an answer for each queue that subscribes',
               HINT = 'Call publish, or dispatch_many. Nothing has been stored.';
     END IF;
+    PERFORM arvo.require_dispatch(ARRAY[p_event], p_ignore_domain);
     SELECT accepted.* INTO STRICT v_dispatched
     FROM arvo.append(
         ARRAY[p_event], arvo.options_with(p_options, p_start_after, p_priority), p_ignore_domain

@@ -26,6 +26,7 @@ AS $dispatch_many$
 --   Raises   RV001  an event is not valid
 --            RV002  an option is not valid, or a queue has too many priorities
 --            RV006  p_events is not an array
+--            RV007  a queue is closed to the caller
 --            RV201  nobody has registered a queue, and must_be_registered is set
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
@@ -40,11 +41,10 @@ BEGIN
               DETAIL = format('events is of type %s.', coalesce(jsonb_typeof(p_events), 'null')),
               HINT = 'Give a JSON array of events.';
     END IF;
-    SELECT array_agg(item.event ORDER BY item.ordinal) INTO v_events
-    FROM jsonb_array_elements(p_events) WITH ORDINALITY AS item (event, ordinal);
-    IF v_events IS NULL THEN
+    IF p_events = '[]' THEN
         RETURN;
     END IF;
+    v_events := ARRAY(SELECT jsonb_array_elements(p_events));
 
     SELECT item.ordinal, arvo.event_fault(item.event) INTO v_ordinal, v_fault
     FROM unnest(v_events) WITH ORDINALITY AS item (event, ordinal)
@@ -57,6 +57,7 @@ BEGIN
               DETAIL = format('event %s of %s: %s', v_ordinal, cardinality(v_events), v_fault),
               HINT = 'Correct the field and dispatch the events again. Nothing has been stored.';
     END IF;
+    PERFORM arvo.require_dispatch(v_events, p_ignore_domain);
     IF p_options IS NULL AND p_start_after IS NULL AND p_priority IS NULL THEN
         RETURN QUERY
         SELECT accepted.* FROM arvo.append_plain(v_events, p_ignore_domain) AS accepted;

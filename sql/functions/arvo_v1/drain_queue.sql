@@ -23,6 +23,7 @@ AS $drain_queue$
 --   Locks    all lanes of the queue, in order; then its arvo.queue row
 --   Raises   RV003  the queue is not known
 --            RV005  the transaction is not READ COMMITTED
+--            RV007  a queue is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_queue arvo.queue;
@@ -32,8 +33,11 @@ BEGIN
     PERFORM arvo.require_read_committed('drain_queue');
     PERFORM arvo.require_home();
     v_queue := arvo.known_queue(p_queue);
+    PERFORM arvo.require_right(ARRAY[p_queue], 'operate');
     PERFORM arvo.lock_lanes(ARRAY(SELECT own.lane FROM arvo.lanes_of(v_queue.queue) AS own));
 
+    -- Whoever resumes it holds no lane: what that does must be seen by the next statement.
+    PERFORM FROM arvo.queue WHERE queue.queue = v_queue.queue FOR NO KEY UPDATE;
     UPDATE arvo.queue
     SET drained_to = arvo.window_snapshot(), paused_at = NULL, paused_by = NULL
     WHERE queue.queue = v_queue.queue AND queue.drained_to IS NULL;

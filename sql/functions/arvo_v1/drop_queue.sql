@@ -27,6 +27,7 @@ AS $drop_queue$
 --   Raises   RV003  the queue is not known
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  something is leased, or waits and is not to be purged
+--            RV007  a queue is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_queue arvo.queue;
@@ -36,6 +37,7 @@ BEGIN
     PERFORM arvo.require_read_committed('drop_queue');
     PERFORM arvo.require_home();
     v_queue := arvo.known_queue(p_queue);
+    PERFORM arvo.require_right(ARRAY[p_queue], 'operate');
     IF p_dry_run THEN
         RETURN QUERY SELECT counted.* FROM arvo.would_empty(v_queue) AS counted;
         RETURN;

@@ -20,12 +20,15 @@ AS $extend$
 -- token. So every open row is younger than one lease time, and looking for expired ones reads a
 -- bounded tail. A lease that is unknown, taken back, or has nothing open is answered held = false; one
 -- that is held, with the deliveries that are open still: who runs another one of it runs it in vain.
+-- One of a queue that is closed to the caller is none of his: held = false.
 --
---   Reads    arvo.lease and arvo.closure by token, arvo.clock, arvo.slot
+--   Reads    arvo.lease and arvo.closure by token, arvo.lane, arvo.queue, arvo.clock, arvo.slot;
+--            as arvo.require_home
 --   Writes   arvo.lease
 --   Locks    the leases, in order of their tokens; then their lanes, in order
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  an argument is not valid
+--            RV902  the stored transaction numbers are of another cluster
 --            55P03  somebody has held a lock for two seconds: call again
 DECLARE
     v_now timestamptz := arvo.clock();
@@ -34,6 +37,7 @@ DECLARE
     v_lost bigint[];
 BEGIN
     PERFORM arvo.require_read_committed('extend');
+    PERFORM arvo.require_home();
     IF p_leases IS NULL OR cardinality(p_leases) > 10000 OR p_for IS NULL
         OR p_for NOT BETWEEN interval '1 second' AND interval '5 minutes'
     THEN
@@ -68,6 +72,12 @@ BEGIN
             ORDER BY lease.number DESC
             LIMIT 1
         ) AS newest
+        WHERE NOT EXISTS (
+            SELECT
+            FROM arvo.lane
+            INNER JOIN arvo.queue ON queue.queue = lane.queue
+            WHERE lane.lane = newest.lane AND queue.guarded AND NOT arvo.may(queue.name, 'consume')
+        )
         ORDER BY newest.lane, newest.token
     LOOP
         CONTINUE WHEN v_held.open = '{}';

@@ -39,6 +39,7 @@ AS $move$
 --   Raises   RV003  a queue is not known
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  nothing is given, limit is not valid, or nothing can be moved to that queue
+--            RV007  a queue that is named is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_to arvo.queue;
@@ -51,6 +52,8 @@ DECLARE
 BEGIN
     PERFORM arvo.require_read_committed('move');
     PERFORM arvo.require_home();
+    PERFORM arvo.require_right(ARRAY[p_queue], 'operate');
+    PERFORM arvo.require_right(ARRAY[p_to], 'dispatch');
     v_to := arvo.known_queue(p_to, 'to');
     IF v_to.slotted OR p_to = p_queue THEN
         RAISE EXCEPTION 'argument is not valid'

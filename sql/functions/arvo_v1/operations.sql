@@ -10,7 +10,8 @@ STABLE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $operations$
--- The newest first. p_queue is meant as it was given then, also a name that ends in *.
+-- The newest first. p_queue is meant as it was given then, also a name that ends in *. What
+-- operators wrote into events, or looked for in them, is shown to operators only.
 --
 --   Reads    arvo.operation
 --   Writes   nothing
@@ -22,13 +23,17 @@ SELECT
     operation.by,
     operation.verb,
     operation.queue,
-    operation.details,
-    operation.touched
+    CASE
+        WHEN arvo.is_one_of(ARRAY['arvo_operator']) THEN operation.details
+        ELSE operation.details - '{edit,data,path,text}'::text[]
+    END,
+    operation.touched,
+    operation.role
 FROM arvo.operation
 WHERE (p_queue IS NULL OR operation.queue = p_queue)
 AND (p_since IS NULL OR operation.at >= p_since)
 ORDER BY operation.number DESC
-LIMIT p_limit;
+LIMIT CASE WHEN p_limit < 0 THEN 0 ELSE p_limit END;
 $operations$;
 
 COMMENT ON FUNCTION arvo_v1.operations(text, timestamptz, integer) IS

@@ -22,12 +22,16 @@ AS $pause_queue$
 --   Raises   RV003  the queue is not known
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  the name stands for queues with more than 512 lanes
+--            RV007  a queue is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_switched arvo_v1.switched[];
 BEGIN
     PERFORM arvo.require_read_committed('pause_queue');
     PERFORM arvo.require_home();
+    PERFORM arvo.require_right(
+        ARRAY(SELECT named.name FROM arvo.queues_named(p_queue) AS named), 'operate'
+    );
     PERFORM arvo.lock_lanes(arvo.lanes_named(p_queue));
 
     WITH named AS MATERIALIZED (

@@ -14,6 +14,7 @@ AS $pause_schedule$
 --   Writes   arvo.schedule, arvo.operation
 --   Locks    arvo.schedule rows, by key
 --   Raises   RV005  the transaction is not READ COMMITTED
+--            RV007  a queue that one dispatches to is closed to the caller
 DECLARE
     v_one arvo.schedule;
     v_change text;
@@ -27,6 +28,7 @@ BEGIN
         ORDER BY known.key
         FOR NO KEY UPDATE
     LOOP
+        PERFORM arvo.require_right(arvo.goes_to(ARRAY[v_one.event]), 'operate');
         v_change := 'unchanged';
         IF v_one.paused_at IS NULL THEN
             v_change := 'paused';

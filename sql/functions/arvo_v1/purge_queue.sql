@@ -28,6 +28,7 @@ AS $purge_queue$
 --   Raises   RV003  the queue is not known
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  limit is not valid
+--            RV007  a queue is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_queue arvo.queue;
@@ -36,6 +37,7 @@ BEGIN
     PERFORM arvo.require_read_committed('purge_queue');
     PERFORM arvo.require_home();
     v_queue := arvo.known_queue(p_queue);
+    PERFORM arvo.require_right(ARRAY[p_queue], 'operate');
     IF p_limit < 1 THEN
         RAISE EXCEPTION 'argument is not valid'
         USING ERRCODE = 'RV006',

@@ -6,16 +6,17 @@ STABLE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $read_state$
--- No row when the subject has no state.
+-- No row when the subject has no state. Who only monitors sees that it is there, and no data, unless
+-- read was granted for all queues.
 --
---   Reads    arvo.state, arvo.lineage
+--   Reads    arvo.state, arvo.lineage; as arvo.may_read
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
 SELECT
     state.subject,
     state.version,
-    state.data,
+    CASE WHEN arvo.may_read('*') THEN state.data ELSE '{}' END,
     state.execution_status,
     parent.subject,
     state.initiator,

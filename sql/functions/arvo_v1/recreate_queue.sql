@@ -23,6 +23,7 @@ AS $recreate_queue$
 --   Locks    as arvo.empty_queue; then as arvo.reset_queue
 --   Raises   RV003  the queue is not known
 --            RV005  the transaction is not READ COMMITTED
+--            RV007  a queue is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_queue arvo.queue;
@@ -31,6 +32,7 @@ BEGIN
     PERFORM arvo.require_read_committed('recreate_queue');
     PERFORM arvo.require_home();
     v_queue := arvo.known_queue(p_queue);
+    PERFORM arvo.require_right(ARRAY[p_queue], 'operate');
     IF p_dry_run THEN
         RETURN QUERY SELECT counted.* FROM arvo.would_empty(v_queue) AS counted;
         RETURN;

@@ -51,6 +51,7 @@ AS $redrive$
 --   Raises   RV003  nobody has named the queue p_to
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  no filter is given; limit, reason, rate, edit or data break their rules
+--            RV007  a queue that is named is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
@@ -81,6 +82,8 @@ DECLARE
 BEGIN
     PERFORM arvo.require_read_committed('redrive');
     PERFORM arvo.require_home();
+    PERFORM arvo.require_right(ARRAY[p_queue], 'operate');
+    PERFORM arvo.require_right(ARRAY[p_to], 'dispatch');
     v_filter := arvo.read_dead_filter(
         p_dead, p_queue, p_reason, p_since, p_before, p_event_type, p_subject, p_path, p_text,
         p_limit, true
@@ -92,19 +95,22 @@ BEGIN
               DETAIL = format('rate: %s', p_rate),
               HINT = 'Use 0.001 to 1000000 per second.';
     END IF;
-    IF jsonb_typeof(p_edit) <> 'object' OR p_edit ?| ARRAY['id', 'source', 'subject'] THEN
+    IF jsonb_typeof(p_edit) <> 'object' OR p_edit ?| ARRAY['id', 'source', 'subject']
+        OR arvo.json_fault(p_edit, 1048576) IS NOT NULL
+    THEN
         RAISE EXCEPTION 'argument is not valid'
         USING ERRCODE = 'RV006',
               COLUMN = 'edit',
-              DETAIL = format('edit: %s', left(p_edit::text, 80)),
-              HINT = 'Give a JSON object that leaves id, source and subject alone.';
+              DETAIL = format('edit: %s', arvo.json_start(p_edit)),
+              HINT = 'Give a JSON object that leaves id, source and subject alone, and that an event could'
+                     ' hold.';
     END IF;
-    IF jsonb_typeof(p_data) <> 'object' THEN
+    IF jsonb_typeof(p_data) <> 'object' OR arvo.json_fault(p_data, 1048576) IS NOT NULL THEN
         RAISE EXCEPTION 'argument is not valid'
         USING ERRCODE = 'RV006',
               COLUMN = 'data',
-              DETAIL = format('data: %s', left(p_data::text, 80)),
-              HINT = 'Give a JSON object.';
+              DETAIL = format('data: %s', arvo.json_start(p_data)),
+              HINT = 'Give a JSON object that an event could hold.';
     END IF;
     IF p_to IS NOT NULL AND NOT EXISTS (SELECT FROM arvo.queue WHERE queue.name = p_to) THEN
         RAISE EXCEPTION 'queue is not known'

@@ -45,10 +45,11 @@ AS $register_queue$
 -- stood in line is delivered again, under the new rules. p_worker names the process: what it asked for is kept beside the queue.
 --
 --   Reads    arvo.clock
---   Writes   arvo.queue, arvo.lane, arvo.registration; as arvo.note_start and arvo.rebuild_turns
+--   Writes   arvo.queue, arvo.lane, arvo.registration; arvo.operation, when no worker calls; as arvo.note_start and arvo.rebuild_turns
 --   Locks    as arvo.hold_queue when there are new rules; arvo.queue row
 --   Raises   RV002  an option is not valid
 --            RV005  there are new rules, and the transaction is not READ COMMITTED
+--            RV007  the queue, or its dead-letter queue, is closed to the caller
 --            RV101  somebody else has changed the rules at this moment
 --            RV902  there are new rules, and the stored transaction numbers are of another cluster
 DECLARE
@@ -105,6 +106,13 @@ BEGIN
               HINT = format('For %s', v_fault);
     END IF;
 
+    -- What comes out of a queue is its consumers' and its operators' affair.
+    IF NOT arvo.may(p_queue, 'operate') THEN
+        PERFORM arvo.require_right(ARRAY[p_queue], 'consume');
+    END IF;
+    IF v_after.dead_letter IS DISTINCT FROM v_before.dead_letter THEN
+        PERFORM arvo.require_right(ARRAY[v_after.dead_letter], 'dispatch');
+    END IF;
     PERFORM arvo.note_start();
     PERFORM arvo.lane_for(p_queue);
     IF v_after.dead_letter IS NOT NULL THEN
@@ -133,6 +141,7 @@ BEGIN
 
     UPDATE arvo.queue
     SET registered = true,
+        guarded = arvo.is_guarded(queue.name),
         stateful = v_after.stateful,
         priority = v_after.priority,
         retry_limit = v_after.retry_limit,
@@ -167,13 +176,20 @@ BEGIN
     END IF;
 
     SELECT string_agg(was.key, ', ' ORDER BY was.key) INTO v_change
-    FROM jsonb_each(to_jsonb(v_before) - 'gated' - 'slotted') AS was
+    FROM jsonb_each(to_jsonb(v_before) - '{gated,slotted,guarded}'::text[]) AS was
     INNER JOIN jsonb_each(to_jsonb(v_after)) AS now ON now.key = was.key
     WHERE was.value IS DISTINCT FROM now.value;
     v_change := CASE WHEN v_known THEN coalesce(v_change, 'unchanged') ELSE 'created' END;
     IF v_change <> 'unchanged' THEN
         UPDATE arvo.queue SET changed_at = v_now WHERE queue.queue = v_before.queue;
         PERFORM arvo.wake(ARRAY[p_queue]);
+        -- Workers do it whenever they start: that is no operator's doing.
+        IF NOT arvo.is_one_of(ARRAY['arvo_worker']) THEN
+            PERFORM arvo.note_operation(
+                'register_queue', p_queue,
+                jsonb_build_object('change', v_change, 'options', v_asked, 'reset', p_reset), 1
+            );
+        END IF;
     END IF;
     IF p_worker IS NOT NULL THEN
         INSERT INTO arvo.registration (queue, worker, options, at)

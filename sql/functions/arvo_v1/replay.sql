@@ -31,6 +31,7 @@ AS $replay$
 --            RV003  nobody has named the queue p_queue
 --            RV004  no such event is stored, or not any more
 --            RV006  several sources used that id, or it went to several queues: say which
+--            RV007  the queue that it was in, or p_queue, is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_now timestamptz := arvo.clock();
@@ -140,6 +141,11 @@ BEGIN
               HINT = 'Name the queue that it is to go to now, or the delivery.';
     END IF;
 
+    PERFORM arvo.require_right(ARRAY[v_found.queue], 'operate');
+    IF p_queue <> v_found.queue THEN
+        PERFORM arvo.require_right(ARRAY[p_queue], 'dispatch');
+    END IF;
+
     v_event := v_found.event || jsonb_build_object('id', gen_random_uuid());
     v_fault := arvo.event_fault(v_event);
     IF v_fault IS NOT NULL THEN
@@ -185,6 +191,17 @@ BEGIN
         IF v_taken IS NOT NULL THEN
             v_dispatched.delivery := v_taken;
             v_dispatched.outcome := 'throttled';
+            PERFORM arvo.note_operation(
+                'replay',
+                v_name,
+                jsonb_build_object(
+                    'event_id', p_event_id,
+                    'source', v_found.event ->> 'source',
+                    'delivery', v_found.delivery,
+                    'as', v_dispatched.event_id
+                ),
+                0
+            );
             RETURN v_dispatched;
         END IF;
     END IF;

@@ -39,6 +39,7 @@ AS $reprioritize$
 --            RV003  the queue is not known
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  nothing is given, or priority or limit is not valid
+--            RV007  a queue that is named is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_found arvo.finding[];
@@ -50,6 +51,7 @@ DECLARE
 BEGIN
     PERFORM arvo.require_read_committed('reprioritize');
     PERFORM arvo.require_home();
+    PERFORM arvo.require_right(ARRAY[p_queue], 'operate');
     IF p_priority IS NULL THEN
         RAISE EXCEPTION 'argument is not valid'
         USING ERRCODE = 'RV006',

@@ -20,15 +20,19 @@ AS $resume_queue$
 --   Locks    arvo.queue rows, by name
 --   Raises   RV003  the queue is not known
 --            RV005  the transaction is not READ COMMITTED
+--            RV007  a queue is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_switched arvo_v1.switched[];
 BEGIN
     PERFORM arvo.require_read_committed('resume_queue');
     PERFORM arvo.require_home();
+    PERFORM arvo.require_right(
+        ARRAY(SELECT named.name FROM arvo.queues_named(p_queue) AS named), 'operate'
+    );
 
     WITH named AS MATERIALIZED (
-        SELECT queue.queue, queue.name
+        SELECT queue.queue, queue.name, queue.paused_at, queue.drained_to
         FROM arvo.queue
         WHERE queue.queue IN (SELECT named.queue FROM arvo.queues_named(p_queue) AS named)
         ORDER BY queue.name COLLATE "C"
@@ -40,7 +44,8 @@ BEGIN
         SET paused_at = NULL, paused_by = NULL, drained_to = NULL
         FROM named
         WHERE queue.queue = named.queue
-        AND (queue.paused_at IS NOT NULL OR queue.drained_to IS NOT NULL)
+        -- as the row is since it was waited for, not as it was when this call began
+        AND num_nonnulls(named.paused_at, named.drained_to) > 0
         RETURNING queue.queue
     )
 

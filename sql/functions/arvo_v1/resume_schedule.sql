@@ -15,6 +15,7 @@ AS $resume_schedule$
 --   Locks    arvo.schedule rows, by key
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  a time zone is not known any more
+--            RV007  a queue that one dispatches to is closed to the caller
 DECLARE
     v_one arvo.schedule;
     v_change text;
@@ -28,6 +29,7 @@ BEGIN
         ORDER BY known.key
         FOR NO KEY UPDATE
     LOOP
+        PERFORM arvo.require_right(arvo.goes_to(ARRAY[v_one.event]), 'operate');
         v_change := 'unchanged';
         IF v_one.next_at IS NULL THEN
             PERFORM arvo.require_time_zone(v_one.time_zone);

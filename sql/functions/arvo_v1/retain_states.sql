@@ -14,9 +14,11 @@ AS $retain_states$
 -- is finished and older, see arvo.forget_states. Answers all rules.
 --
 --   Reads    arvo.clock
---   Writes   arvo.state_retention
+--   Writes   arvo.state_retention; arvo.operation, when no worker calls
 --   Locks    arvo.state_retention row
 --   Raises   RV006  an argument is not valid
+DECLARE
+    v_changed bigint;
 BEGIN
     IF p_source = '' OR p_age NOT BETWEEN interval '1 minute' AND interval '3650 days' THEN
         RAISE EXCEPTION 'argument is not valid'
@@ -35,6 +37,13 @@ BEGIN
         ON CONFLICT (source) DO UPDATE
         SET age = excluded.age, changed_at = excluded.changed_at, changed_by = excluded.changed_by
         WHERE rule.age IS DISTINCT FROM excluded.age;
+    END IF;
+    GET DIAGNOSTICS v_changed = ROW_COUNT;
+    -- Workers do it whenever they start: that is no operator's doing.
+    IF v_changed > 0 AND NOT arvo.is_one_of(ARRAY['arvo_worker']) THEN
+        PERFORM arvo.note_operation(
+            'retain_states', NULL, jsonb_build_object('source', p_source, 'age', p_age), v_changed
+        );
     END IF;
     RETURN QUERY SELECT rule.* FROM arvo_v1.state_retentions() AS rule;
 END;

@@ -36,6 +36,7 @@ AS $retry_now$
 --   Raises   RV003  the queue is not known
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  nothing is given, or limit is not valid
+--            RV007  a queue that is named is closed to the caller
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
     v_found arvo.finding[];
@@ -45,6 +46,7 @@ DECLARE
 BEGIN
     PERFORM arvo.require_read_committed('retry_now');
     PERFORM arvo.require_home();
+    PERFORM arvo.require_right(ARRAY[p_queue], 'operate');
     SELECT array_agg(seen) INTO v_found
     FROM arvo.find_deliveries(
         p_delivery, p_queue, p_event_id, p_event_type, p_subject, p_tree, p_before, p_path, p_text,

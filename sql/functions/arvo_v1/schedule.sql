@@ -24,7 +24,8 @@ AS $schedule$
 -- time zone, gap or overlap begins anew: the next fire is the first after now.
 --
 -- p_cron: arvo.cron_parse says what it may be. p_event is the event without id and time; arvo.fire_event
--- says what each fire adds. p_options are those of its dispatch, see arvo.read_options. p_missed, p_missed_limit and p_grace: see arvo.fire_schedule. p_gap and
+-- says what each fire adds. Who may dispatch is asked here, not when it fires.
+-- p_options are those of its dispatch, see arvo.read_options. p_missed, p_missed_limit and p_grace: see arvo.fire_schedule. p_gap and
 -- p_overlap are for the two nights of a clock change; arvo.cron_rules has their defaults. Fires
 -- are dispatched by claims and by maintain(); workers that wait know when the next one is due.
 --
@@ -35,6 +36,7 @@ AS $schedule$
 --            RV002  an option is not valid, as arvo.read_options and arvo.lane_for
 --            RV005  the transaction is not READ COMMITTED
 --            RV006  an argument is not valid
+--            RV007  a queue that it dispatches to, or the one it did before, is closed to the caller
 DECLARE
     v_now timestamptz := arvo.clock();
     v_argument text;
@@ -116,6 +118,7 @@ BEGIN
               HINT = 'Correct the field and schedule the event again. Nothing has been stored.';
     END IF;
 
+    PERFORM arvo.require_dispatch(ARRAY[p_event]);
     LOOP
         INSERT INTO arvo.schedule (
             name, key, cron, fields, time_zone, event, options, missed, missed_limit, grace, gap,
@@ -140,6 +143,7 @@ BEGIN
     END LOOP;
 
     IF v_change IS NULL THEN
+        PERFORM arvo.require_right(arvo.goes_to(ARRAY[v_before.event]), 'operate');
         v_anew := (v_before.cron, v_before.time_zone, v_before.gap, v_before.overlap)
             IS DISTINCT FROM (p_cron, p_time_zone, v_rules[1], v_rules[2]);
         v_stopped := v_before.next_at IS NULL AND v_before.paused_at IS NULL;

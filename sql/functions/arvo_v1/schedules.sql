@@ -7,15 +7,26 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $schedules$
 -- Of one name, or all, by name and key. One that has an error, or neither next_at nor paused_at,
--- wants somebody to look at it.
+-- wants somebody to look at it. The data of their events is shown to those who may read it.
 --
---   Reads    arvo.schedule
+--   Reads    arvo.schedule; as arvo.may_read
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
 SELECT shown.*
 FROM arvo.schedule AS known
-CROSS JOIN LATERAL arvo.schedule_row(known, NULL) AS shown
+CROSS JOIN LATERAL arvo.schedule_row(
+    CASE
+        WHEN arvo.may_read(coalesce(
+            'arvo.domain.' || (known.event ->> 'domain'), known.event ->> 'to',
+            known.event ->> 'type'
+        )) THEN known
+        ELSE jsonb_populate_record(known, jsonb_build_object(
+            'event', known.event || '{"data": {}}'
+        ))
+    END,
+    NULL
+) AS shown
 WHERE p_name IS NULL OR known.name = p_name
 ORDER BY known.name, known.key;
 $schedules$;

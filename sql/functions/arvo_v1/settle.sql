@@ -33,6 +33,7 @@ AS $settle$
 -- completed by itself a third (arvo.close_one):
 --
 --   RV001  an emitted event is not valid           RV006  the item is malformed
+--   RV007  the queue, or that of an emitted event, is closed to the caller
 --   RV101  the state had moved on: the delivery goes back at once, uncharged
 --   RV301  the lease is not, or no longer, the caller's
 --   RV303  an earlier delivery of its ordered key is still open
@@ -107,6 +108,12 @@ BEGIN
             v_items[v_at].code := 'RV001';
             v_items[v_at].detail := 'emitted event: ' || v_fault;
         END LOOP;
+    END IF;
+
+    IF EXISTS (
+        SELECT FROM arvo.queue_guard AS guard WHERE guard.may IN ('dispatch', 'consume')
+    ) THEN
+        v_items := arvo.bar_results(v_items);
     END IF;
 
     IF v_ordered THEN

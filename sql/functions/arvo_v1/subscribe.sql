@@ -11,10 +11,13 @@ AS $subscribe$
 -- that nobody has named yet is made. Returns whether it is new.
 --
 --   Reads    arvo.clock
---   Writes   arvo.subscription; arvo.queue, arvo.lane when they are missing
+--   Writes   arvo.subscription, arvo.operation; arvo.queue, arvo.lane when they are missing
 --   Locks    as arvo.lane_for
 --   Raises   RV002  the text may not name a queue
 --            RV006  the pattern is not valid
+--            RV007  the queue is closed to the caller
+DECLARE
+    v_new boolean;
 BEGIN
     IF p_pattern IS NULL OR length(p_pattern) > 512
         OR p_pattern !~ '^([a-z0-9]+|\*)(\.([a-z0-9]+|\*))*(\.\*\*)?$|^\*\*$'
@@ -33,6 +36,9 @@ BEGIN
               DETAIL = format('queue: %s', left(to_json(p_queue)::text, 80)),
               HINT = 'Use 1 to 512 characters of a URI, without quotes; not arvo.publish itself.';
     END IF;
+    IF NOT arvo.may(p_queue, 'operate') THEN
+        PERFORM arvo.require_right(ARRAY[p_queue], 'consume');
+    END IF;
     PERFORM arvo.lane_for(p_queue);
     INSERT INTO arvo.subscription (queue, pattern, expression, created_at)
     VALUES (
@@ -42,7 +48,13 @@ BEGIN
         arvo.clock()
     )
     ON CONFLICT (queue, pattern) DO NOTHING;
-    RETURN FOUND;
+    v_new := FOUND;
+    IF v_new THEN
+        PERFORM arvo.note_operation(
+            'subscribe', p_queue, jsonb_build_object('pattern', p_pattern), 1
+        );
+    END IF;
+    RETURN v_new;
 END;
 $subscribe$;
 

@@ -15,7 +15,8 @@ SET plan_cache_mode = force_generic_plan
 AS $trace$
 -- Every delivery of every event of the tree of workflows that p_subject belongs to, or that the
 -- event p_event_id belongs to, and every event of it that a policy did not let in; in order of
--- acceptance. Payloads are not shown. By index only: cost grows with the story, not with history.
+-- acceptance. Payloads are not shown; of errors, which may tell of them, those who only monitor see
+-- the name, unless read was granted. By index only: cost grows with the story, not with history.
 --
 --   Reads    arvo.log, arvo.deferred, arvo.dead and arvo.omission by subject, arvo.closure,
 --            arvo.parked, arvo.tombstone, arvo.lane, arvo.queue, arvo.lineage; as arvo.lease_of
@@ -144,7 +145,16 @@ BEGIN
     )
 
     SELECT
-        told_step.*
+        told_step.subject, told_step.event_id, told_step.parent_id, told_step.event_type,
+        told_step.source, told_step.queue, told_step.delivery, told_step.attempt,
+        told_step.outcome, told_step.accepted_at, told_step.claimed_at, told_step.settled_at,
+        told_step.run_time, told_step.worker,
+        CASE
+            WHEN told_step.error IS NULL OR seen.whole THEN told_step.error
+            ELSE jsonb_build_object('name', told_step.error ->> 'name')
+        END,
+        told_step.parent_subject, told_step.depth, told_step.due, told_step.waited,
+        CASE WHEN seen.whole THEN told_step.cause ELSE told_step.cause - 'error' END
     FROM (
         SELECT
             entry.subject,
@@ -246,7 +256,12 @@ BEGIN
             OFFSET 0
         ) AS omission
         WHERE omission.event ->> 'subject' = known.subject
-    ) AS told_step
+    ) AS told_step (
+        subject, event_id, parent_id, event_type, source, queue, delivery, attempt, outcome,
+        accepted_at, claimed_at, settled_at, run_time, worker, error, parent_subject, depth, due,
+        waited, cause
+    )
+    CROSS JOIN LATERAL (SELECT arvo.may_read(told_step.queue) AS whole OFFSET 0) AS seen
     ORDER BY told_step.accepted_at, told_step.delivery;
 END;
 $trace$;

@@ -17,6 +17,7 @@ AS $unschedule$
 --   Writes   arvo.schedule, arvo.operation
 --   Locks    arvo.schedule rows, by key
 --   Raises   RV005  the transaction is not READ COMMITTED
+--            RV007  a queue that one dispatches to is closed to the caller
 DECLARE
     v_one arvo.schedule;
     v_count bigint := 0::bigint;
@@ -29,6 +30,7 @@ BEGIN
         ORDER BY known.key
         FOR UPDATE
     LOOP
+        PERFORM arvo.require_right(arvo.goes_to(ARRAY[v_one.event]), 'operate');
         IF NOT p_dry_run THEN
             DELETE FROM arvo.schedule WHERE schedule.schedule = v_one.schedule;
         END IF;

@@ -9,17 +9,25 @@ AS $unsubscribe$
 -- Copies that the queue has got already stay there. p_pattern NULL ends all of them. Returns how many
 -- there were.
 --
---   Reads    nothing
---   Writes   arvo.subscription
+--   Reads    as arvo.may
+--   Writes   arvo.subscription, arvo.operation
 --   Locks    arvo.subscription rows
---   Raises   nothing
+--   Raises   RV007  the queue is closed to the caller
 DECLARE
     v_ended integer;
 BEGIN
+    IF NOT arvo.may(p_queue, 'operate') THEN
+        PERFORM arvo.require_right(ARRAY[p_queue], 'consume');
+    END IF;
     DELETE FROM arvo.subscription
     WHERE subscription.queue = p_queue
     AND (p_pattern IS NULL OR subscription.pattern = p_pattern);
     GET DIAGNOSTICS v_ended = ROW_COUNT;
+    IF v_ended > 0 THEN
+        PERFORM arvo.note_operation(
+            'unsubscribe', p_queue, jsonb_build_object('pattern', p_pattern), v_ended
+        );
+    END IF;
     RETURN v_ended;
 END;
 $unsubscribe$;

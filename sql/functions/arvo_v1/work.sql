@@ -22,11 +22,13 @@ SET plan_cache_mode = force_generic_plan
 AS $work$
 -- Answers, in this order: verdicts of kind "settled" (only those that are not plainly completed),
 -- deliveries of kind "claimed", and one row of kind "idle" when nothing was claimed, which says when
--- something deferred becomes due: at once, if this very call appended something to these queues, and
--- soon, if another session was claiming where there is something to claim.
+-- something deferred becomes due, or a lease of another worker may have lapsed: at once, if this very
+-- call appended something to these queues, and soon, if another session was claiming where there is
+-- something to claim.
 -- Nothing is claimed when p_queues is NULL or p_limit is 0.
 --
---   Reads    as arvo_v1.settle and arvo_v1.claim; as arvo.has_own, arvo.next_due and arvo.next_room
+--   Reads    as arvo_v1.settle and arvo_v1.claim; as arvo.has_own, arvo.next_due,
+--            arvo.next_room and arvo.next_lapse
 --   Writes   as arvo_v1.settle and arvo_v1.claim
 --   Locks    as arvo_v1.settle, then as arvo_v1.claim (which waits for none)
 --   Raises   as arvo_v1.settle and arvo_v1.claim
@@ -139,7 +141,8 @@ BEGIN
                         WHEN v_ahead.next_at IS NOT NULL
                             THEN greatest(v_ahead.next_at - arvo.clock(), interval '0')
                     END,
-                    CASE WHEN v_asked.limited THEN arvo.next_room(p_queues) END
+                    CASE WHEN v_asked.limited THEN arvo.next_room(p_queues) END,
+                    arvo.next_lapse(v_asked.lanes)
                 )
             END,
             NULL

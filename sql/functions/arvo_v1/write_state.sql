@@ -29,6 +29,7 @@ DECLARE
     v_argument text := CASE
         WHEN p_subject IS NULL OR p_subject = '' THEN 'subject'
         WHEN p_data IS NULL OR jsonb_typeof(p_data) <> 'object' THEN 'data'
+        WHEN arvo.json_fault(p_data, 67108864) IS NOT NULL THEN 'data'
         WHEN p_expected_version IS NULL OR p_expected_version < 0 THEN 'expected_version'
     END;
     v_version bigint;
@@ -38,8 +39,9 @@ BEGIN
         USING ERRCODE = 'RV006',
               COLUMN = v_argument,
               DETAIL = format('argument: %s', v_argument),
-              HINT = 'subject is a text that is not empty, data a JSON object, expected_version 0'
-                     ' or more.';
+              HINT = 'subject is a text that is not empty, expected_version 0 or more; data a JSON'
+                     ' object of at most 64 MiB, nested at most 512 deep, with numbers of at most'
+                     ' 4000 digits.';
     END IF;
 
     IF p_lock IS NOT NULL THEN

@@ -6,6 +6,7 @@ import pytest
 
 from arvo_plpg import HandlerOptions
 from arvo_plpg.runtime.delivery import Delivery
+from arvo_plpg.runtime.loaders import Unread
 from arvo_plpg.runtime.pace import MOST_AHEAD, Pace
 from arvo_plpg.runtime.route import Route
 from arvo_plpg.runtime.settlement import Settlement
@@ -83,7 +84,8 @@ def claim():
     numbers = itertools.count(1)
 
     def make(lease, key=None):
-        return Delivery(lease, next(numbers), "q", 1, {"id": "e"}, None, 900.0, None, key, 0.0, 0.0)
+        text = Unread(b'{"id": "e"}')
+        return Delivery(lease, next(numbers), "q", 1, text, None, 900.0, None, key, 0.0, 0.0)
 
     return make
 
@@ -105,9 +107,9 @@ def items(settlement):
 def test_plain_results_of_a_lease_are_one_item(claim):
     settlement = Settlement()
     for lease in (7, 8, 7, 7, 8):
-        settlement.complete(ROUTE, claim(lease), 11)
+        settlement.complete(ROUTE, [claim(lease)], 11)
     settlement.add(ROUTE, failed := claim(7), failed.released())
-    settlement.complete(ROUTE, claim(7), 12)
+    settlement.complete(ROUTE, [claim(7)], 12)
     assert items(settlement) == [
         (7, [1, 3, 4, 7], "completed"),
         (8, [2, 5], "completed"),
@@ -119,10 +121,10 @@ def test_plain_results_of_a_lease_are_one_item(claim):
 
 def test_results_of_an_ordered_key_stay_in_order(claim):
     settlement = Settlement()
-    settlement.complete(ROUTE, claim(7, key=1), 1)
-    settlement.complete(ROUTE, claim(7, key=1), 1)
+    settlement.complete(ROUTE, [claim(7, key=1)], 1)
+    settlement.complete(ROUTE, [claim(7, key=1)], 1)
     settlement.add(ROUTE, second := claim(7, key=1), second.completed([]))
-    settlement.complete(ROUTE, claim(7, key=1), 1)
+    settlement.complete(ROUTE, [claim(7, key=1)], 1)
     assert items(settlement) == [
         (7, [1, 2], "completed"), (7, 3, "completed"), (7, [4], "completed"),
     ]  # fmt: skip
@@ -130,9 +132,9 @@ def test_results_of_an_ordered_key_stay_in_order(claim):
 
 def test_what_was_sent_without_an_answer_is_sent_again_first(claim):
     settlement = Settlement()
-    settlement.complete(ROUTE, claim(7), 1)
+    settlement.complete(ROUTE, [claim(7)], 1)
     assert len(settlement.send(1000)) == 1
-    settlement.complete(ROUTE, claim(7), 1)
+    settlement.complete(ROUTE, [claim(7)], 1)
     settlement.resend()
     assert items(settlement) == [(7, [1], "completed"), (7, [2], "completed")]
     assert settlement.urgent
@@ -142,7 +144,7 @@ def test_one_call_takes_about_so_many_deliveries(claim):
     settlement = Settlement()
     for lease in range(10):
         for _ in range(3):
-            settlement.complete(ROUTE, claim(lease), 1)
+            settlement.complete(ROUTE, [claim(lease)], 1)
     assert [len(report.deliveries) for report in settlement.send(7)] == [3, 3, 3]
     assert len(settlement.answered()) == 3
     assert len(settlement.send(1000)) == 7

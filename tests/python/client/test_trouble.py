@@ -1,8 +1,11 @@
 """Handlers that end in unusual ways, and what must not come of it: a delivery nobody works on."""
 
 import asyncio
+import time
 
 import pytest
+
+from arvo_plpg.runtime.station import FAILING, FAILING_PAUSE_SECONDS
 
 TASK = "com.example.task"
 CLIENT = "com.example.client"
@@ -114,3 +117,25 @@ async def test_whatever_a_batch_handler_does_is_a_failure(
         letters = await contract.dead_letters()
     assert len(letters) == 5
     assert ask("SELECT max(attempt) FROM arvo.log") == [(1,)]
+
+
+async def test_a_queue_whose_handler_always_fails_is_worked_on_slowly(
+    broker, event, recorder, until, worker_options
+):
+    """Although it asks to be tried again at once, and others of it wait; until one succeeds."""
+    healthy = asyncio.Event()
+
+    async def fail(_):
+        if not healthy.is_set():
+            raise ValueError("always")
+        return []
+
+    handler = recorder(TASK, fail)
+    await broker.register(handler, worker_options(retry_limit=10**6, retry_delay=0, concurrency=2))
+    await broker.dispatch_many([event(TASK, number=n) for n in range(100)])
+    await until(lambda: len(handler.seen) >= 100 + FAILING)
+    began, seen = time.monotonic(), len(handler.seen)
+    await until(lambda: len(handler.seen) >= seen + 20)
+    assert time.monotonic() - began > 8 * FAILING_PAUSE_SECONDS, "two at a time"
+    healthy.set()
+    await until(lambda: len({found.data["number"] for found in handler.seen[-100:]}) == 100)

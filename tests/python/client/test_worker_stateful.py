@@ -332,6 +332,7 @@ async def test_a_step_that_ended_but_was_not_settled_has_no_effect(
 
     async def step(asked, memory):
         events = await collecting(event)(asked, memory)
+        victim._worker._given_up = True  # or it would still settle what has ended
         victim._worker._loop_task.cancel()
         return events
 

@@ -82,6 +82,9 @@ class Crowd:
                     "SELECT arvo_v1.write_state(%s, '{}', %s, p_lock => %s)",
                     [subject, row[0] if row else 0, lock[0]],
                 )
+                connection.execute(
+                    "SELECT arvo_v1.renew_lock(%s, %s, '1 second')", [subject, lock[0]]
+                )
                 connection.execute("SELECT arvo_v1.release_lock(%s, %s)", [subject, lock[0]])
 
     def clean(self, connection: psycopg.Connection, chance: random.Random) -> None:
@@ -101,6 +104,7 @@ class Crowd:
                 "move('r', p_queue => %s, p_limit => 3)",
                 "reprioritize(1, p_queue => %s, p_limit => 3)",
                 "purge_queue(%s, 3)",
+                "pause_queue(%s)",
                 "drain_queue(%s)",
                 "resume_queue(%s)",
             ]
@@ -115,6 +119,31 @@ class Crowd:
 
     def replay(self, connection: psycopg.Connection, chance: random.Random) -> None:
         connection.execute("SELECT arvo_v1.replay('e1', p_queue => %s)", [chance.choice(QUEUES)])
+
+    def register(self, connection: psycopg.Connection, chance: random.Random) -> None:
+        """New rules, which hold lanes and leases of the queue; a process that comes and goes."""
+        worker = f"w{chance.randrange(3)}"
+        limit = chance.choice([0, 3, 30])
+        connection.execute(
+            "SELECT arvo_v1.register_queue('r', p_max_active => NULLIF(%s, 0), p_worker => %s,"
+            " p_reset => %s)",
+            [limit, worker, [] if limit else ["max_active"]],
+        )
+        connection.execute("SELECT arvo_v1.check_in(%s, '{r}')", [worker])
+        connection.execute("SELECT arvo_v1.check_out(%s)", [worker])
+
+    def plan(self, connection: psycopg.Connection, chance: random.Random) -> None:
+        """A schedule that is due at once, whoever fires it; a subscription."""
+        name = f"tick{chance.randrange(2)}"
+        connection.execute(
+            "SELECT arvo_v1.schedule(%s, '* * * * * *', stage.tick(%s))",
+            [name, name],
+        )
+        pattern = chance.choice(["com.**", "com.test.*"])
+        connection.execute("SELECT arvo_v1.subscribe('q', %s)", [pattern])
+        connection.execute("SELECT count(*) FROM arvo_v1.publish(stage.event('p', 'q'))")
+        connection.execute("SELECT arvo_v1.unsubscribe('q', %s)", [pattern])
+        connection.execute("SELECT * FROM arvo_v1.unschedule(%s)", [name])
 
     def maintain(self, connection: psycopg.Connection, chance: random.Random) -> None:
         connection.execute("SELECT * FROM arvo_v1.maintain()")
@@ -146,6 +175,7 @@ def test_no_two_functions_wait_for_each_other(stage, dsn):
         crowd.work, crowd.work, crowd.settle, crowd.settle, crowd.extend, crowd.extend,
         crowd.dispatch, crowd.write, crowd.clean, crowd.redrive, crowd.redrive,
         crowd.discard, crowd.replay, crowd.maintain, crowd.operate, crowd.operate,
+        crowd.register, crowd.plan,
     ]  # fmt: skip
     threads = [
         threading.Thread(target=crowd.repeat, args=(way, dsn, seed), daemon=True)

@@ -460,3 +460,40 @@ def test_a_transaction_that_stays_open_makes_no_call_read_more(actors, policy, h
         for name, blocks in touched.items()
         if (last := median(blocks[-20:])) >= 2 * (first := median(blocks[5:25])) + SLACK
     }
+
+
+RETRIES = 240
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("hold", ["an old snapshot", "a transaction that writes"])
+def test_retries_that_come_and_go_meanwhile_make_no_claim_read_more(actors, hold):
+    """Each claim promotes what failed before, and looks for expired leases."""
+    ann, holder = actors(), actors()
+    ann.register("q", retry_delay="1 second", retry_limit=5)
+    holder.connection.autocommit = False
+    if hold == "an old snapshot":
+        holder.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        holder.ask("SELECT count(*) FROM arvo.log")
+    else:
+        holder.put("open", "other")
+
+    touched: list[int] = []
+    for turn in range(RETRIES):
+        ann.freeze(f"2030-01-01T00:{turn * 3 // 60:02}:{turn * 3 % 60:02}Z")
+        ann.put_many(BATCH)
+        touched.append(ann.blocks("SELECT * FROM arvo_v1.claim(ARRAY['q'], 100)"))
+        ((lease, deliveries),) = ann.ask(
+            "SELECT token, deliveries FROM arvo.lease ORDER BY token DESC LIMIT 1"
+        )
+        # What a claim promotes, the next one takes.
+        assert len(deliveries) == BATCH + (1 if turn > 1 else 0)
+        ann.settle(
+            *({"lease": lease, "delivery": one, "outcome": "completed"} for one in deliveries[:-1]),
+            {"lease": lease, "delivery": deliveries[-1], "outcome": "failed"},
+        )
+    holder.connection.rollback()
+
+    # From the first minute on: leases begin to lapse, and to be swept, after half of it.
+    first, last = median(touched[20:60]), median(touched[-40:])
+    assert last < 1.5 * first, (first, last)

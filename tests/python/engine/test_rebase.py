@@ -251,6 +251,7 @@ def test_a_dump_goes_on_in_another_cluster(original, restored, stack, numbers, o
         "SELECT arvo_v1.claim('{q}')",
         "SELECT arvo_v1.maintain()",
         "SELECT arvo_v1.settle('[]')",
+        "SELECT arvo_v1.extend('{1}')",
         "SELECT arvo_v1.dispatch(%s)",
     ):
         with pytest.raises(psycopg.DatabaseError) as refused:

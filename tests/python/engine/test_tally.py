@@ -336,3 +336,16 @@ def test_an_emptied_slot_is_kept_no_more(actors, stage: psycopg.Connection):
     stage.execute("SELECT arvo.forget_slot(0::smallint)")
     ann.ask("SELECT count(*) FROM arvo.lease")
     assert stage.execute("SELECT kept FROM arvo.tally").fetchall() == [([0, 1, 0, 0],)]
+
+
+def test_what_commits_late_is_tallied(actors):
+    ann, bob = actors(), actors()
+    ann.register()
+    ann.ask("SELECT arvo.tally_lanes()")
+    with bob.connection.transaction():
+        bob.put("late")
+        ann.put("x")
+        assert ann.ask("SELECT arvo.tally_lanes()") == [(1,)]
+    assert ann.ask("SELECT arvo.tally_lanes()") == [(1,)]
+    assert ann.ask("SELECT unread FROM arvo.tally") == [(2,)]
+    assert ann.ask("SELECT arvo.tally_lanes()") == [(0,)]

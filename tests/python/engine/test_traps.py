@@ -1,13 +1,13 @@
 """The traps of an engine of windows: each scenario holds, and falls when its trap is back.
 
-A mutant is a function whose text has been changed in the test's own database. The scenario of its
-trap must then fail; one that passes on a mutant tests nothing.
+A mutant is a function whose text has been changed in the test's own database: here those of
+tests/mutants that name a scenario. It must then fail; one that passes on a mutant tests nothing.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
+import mutant
 import psycopg
 import pytest
 
@@ -15,45 +15,6 @@ Actors = Callable[[], Any]
 SOON = "2030-01-01T00:00:10Z"
 EDGE = "2030-01-01T00:00:30Z"
 LATER = "2030-01-01T00:01:00Z"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A function, or the table log, with a trap put back.
-
-    Attributes:
-        name: What is wrong with it.
-        function: Its name with the schema; empty when `new` is a statement to run.
-        old: Text of its definition, there exactly once.
-        new: What stands there instead.
-    """
-
-    name: str
-    function: str
-    old: str
-    new: str
-
-    def put_back(self, connection: psycopg.Connection) -> None:
-        """Redefine the function in this database."""
-        if not self.function:
-            connection.execute(self.new)
-            return
-        row = connection.execute(
-            "SELECT pg_get_functiondef(%s::regproc)", [self.function]
-        ).fetchone()
-        definition = row[0] if row else ""
-        assert definition.count(self.old) == 1, (
-            f"{self.old!r} is there {definition.count(self.old)}x"
-        )
-        connection.execute(definition.replace(self.old, self.new))
-
-
-@dataclass(frozen=True)
-class Trap:
-    """A scenario, and the mutants under which it must fail."""
-
-    scenario: Callable[[Actors], None]
-    mutants: list[Mutant] = field(default_factory=list)
 
 
 def own_transaction(actors: Actors) -> None:
@@ -400,293 +361,86 @@ def promotion_in_portions(actors: Actors) -> None:
     assert ann.faults() == []
 
 
-CLAIM = "arvo.claim_lane"
+def late_within_a_window(actors: Actors) -> None:
+    """What commits while its window is being read in portions comes with the next one, once."""
+    ann, bob = actors(), actors()
+    ann.register()
+    ann.put("a")
+    with bob.connection.transaction():
+        bob.put("late")
+        ann.put("b")
+        assert [t[2] for t in ann.take(1)] == ["a"]
+    assert ann.drain(limit=1) == ["b", "late"]
+    assert ann.faults() == []
+
+
+def late_in_claims(actors: Actors) -> None:
+    """A claim sees that something committed late is due, though nothing else is."""
+    ann, bob = actors(), actors()
+    ann.register()
+    bob.freeze(LATER)
+    with ann.connection.transaction():
+        ann.put("late", after="1 second")
+        actors().put("x", after="2 seconds")
+        assert bob.take() == []
+    assert [[t[2] for t in bob.take()] for _ in range(2)] == [["x"], ["late"]]
+    assert bob.faults() == []
+
+
+def swept_before_promotion(actors: Actors) -> None:
+    """The sweep of what was promoted leaves what committed since the promotion."""
+    ann, bob, eve = actors(), actors(), actors()
+    ann.register()
+    eve.freeze(LATER)
+    with ann.connection.transaction():
+        ann.put("late", after="1 second")
+        bob.put("x", after="2 seconds")
+        assert eve.ask("SELECT arvo.promote()") == [(1,)]
+    assert eve.ask("SELECT arvo.sweep_deferred(100)") == [(1,)]
+    assert eve.ask("SELECT arvo.promote()") == [(1,)]
+    assert sorted(eve.drain()) == ["late", "x"]
+    assert eve.faults() == []
+
+
 TRAPS = {
-    "1": Trap(
-        own_transaction,
-        [
-            Mutant(
-                "the stored snapshot does not list the own transaction",
-                "arvo.window_snapshot",
-                "IF v_own IS NULL OR v_own >= pg_snapshot_xmax(v_snapshot) THEN",
-                "IF true THEN",
-            )
-        ],
-    ),
-    "1 and 17": Trap(
-        own_transaction_deferred,
-        [
-            Mutant(
-                "the promotion's snapshot does not list the own transaction",
-                "arvo.promote",
-                "v_snapshot := arvo.window_snapshot();",
-                "v_snapshot := pg_current_snapshot();",
-            )
-        ],
-    ),
-    "2": Trap(
-        full_window,
-        [
-            Mutant(
-                "the next window is not opened in the same call",
-                "arvo.read_window",
-                "EXIT WHEN v_reading.batch <> '{}' OR p_head.exhausted;",
-                "EXIT;",
-            )
-        ],
-    ),
-    "3": Trap(
-        flat_claim,
-        [
-            Mutant(
-                "the scan starts at the beginning of the lane",
-                "arvo.read_window",
-                "(log.xid, log.delivery) > (v_from_xid, v_from_delivery)",
-                "log.xid::text::numeric >= v_from_xid::text::numeric"
-                " AND (log.xid, log.delivery) > (v_reading.last_xid, v_reading.last_delivery)",
-            ),
-        ],
-    ),
-    "4: cost": Trap(
-        flat_late_claim,
-        [
-            Mutant(
-                "late rows are filtered from the lane",
-                "arvo.read_window",
-                "AND log.xid = listed.xid",
-                "AND log.xid::text = listed.xid::text",
-            )
-        ],
-    ),
-    "4": Trap(
-        late_commit,
-        [
-            Mutant(
-                "late transactions are not looked for",
-                "arvo.read_window",
-                "WHERE pg_visible_in_snapshot(listed.xid, v_reading.snapshot)",
-                "WHERE false",
-            ),
-            Mutant(
-                "a late transaction is left after its first portion",
-                "arvo.read_window",
-                "listed.xid >= v_reading.last_xid",
-                "listed.xid > v_reading.last_xid",
-            ),
-            Mutant(
-                "a late transaction is begun again for each portion",
-                "arvo.read_window",
-                "WHEN listed.xid = v_reading.last_xid THEN v_reading.last_delivery ELSE 0",
-                "WHEN false THEN v_reading.last_delivery ELSE 0",
-            ),
-        ],
-    ),
-    "5": Trap(
-        named_twice,
-        [
-            Mutant(
-                "two results for one delivery are not told apart",
-                "arvo.read_results",
-                ") > 1 THEN 'delivery",
-                ") > 9 THEN 'delivery",
-            )
-        ],
-    ),
-    "6": Trap(
-        stale_view,
-        [
-            Mutant(
-                "any isolation level will do",
-                "arvo.require_read_committed",
-                "<> 'read committed'",
-                "= 'none'",
-            )
-        ],
-    ),
-    "7: cost": Trap(
-        flat_sweep,
-        [
-            Mutant(
-                "the lower bound does not move",
-                "arvo.sweep",
-                "RETURN coalesce(v_blocked, v_open_from);",
-                "RETURN p_head.open_from;",
-            )
-        ],
-    ),
-    "7: frequency": Trap(
-        rare_sweep,
-        [
-            Mutant(
-                "the next search is due when the next lease is",
-                "arvo.heal",
-                "greatest(oldest.expires_at, v_now + interval '0.5 seconds')",
-                "oldest.expires_at",
-            )
-        ],
-    ),
-    "7: edge": Trap(
-        edge_of_expiry,
-        [
-            Mutant(
-                "a lease lapses after its last moment",
-                "arvo.sweep",
-                "expired.expires_at <= v_now",
-                "expired.expires_at < v_now",
-            ),
-            Mutant(
-                "the search comes too late",
-                "arvo.heal",
-                "p_head.sweep_at <= v_now",
-                "p_head.sweep_at < v_now",
-            ),
-        ],
-    ),
-    "14: settle against expiry": Trap(
-        settle_against_expiry,
-        [
-            Mutant(
-                "expiry does not try the lease's lock",
-                "arvo.sweep",
-                "AND NOT pg_try_advisory_xact_lock(arvo.lease_key(v_lease.token)) THEN",
-                "AND false THEN",
-            ),
-            Mutant(
-                "a lease in somebody's hands is passed for good",
-                "arvo.sweep",
-                "v_blocked := coalesce(v_blocked, v_lease.number);",
-                "NULL;",
-            ),
-        ],
-    ),
-    "14: extend against expiry": Trap(
-        extend_against_expiry,
-        [
-            Mutant(
-                "the old row of a lease answers for it",
-                "arvo.sweep",
-                "newer.token = v_lease.token AND newer.number > v_lease.number",
-                "false",
-            )
-        ],
-    ),
-    "14: numbers": Trap(
-        number_given_twice,
-        [
-            Mutant(
-                "a token is a number only",
-                "arvo.write_lease",
-                "floor(random() * 4096)::bigint",
-                "0",
-            )
-        ],
-    ),
-    "8": Trap(
-        plans_of_empty_tables,
-        [
-            Mutant(
-                "claims may read tables whole",
-                "arvo_v1.claim",
-                " SET enable_seqscan TO 'off'\n",
-                "",
-            ),
-            Mutant(
-                "settlements may read tables whole",
-                "arvo_v1.settle",
-                " SET enable_seqscan TO 'off'\n",
-                "",
-            ),
-        ],
-    ),
-    "9": Trap(
-        order_of_transactions,
-        [
-            Mutant(
-                "a portion is cut by delivery",
-                "arvo.read_window",
-                "ORDER BY log.xid, log.delivery",
-                "ORDER BY log.delivery",
-            )
-        ],
-    ),
-    "10": Trap(
-        savepoints,
-        [
-            Mutant(
-                "rows bear the number of the subtransaction",
-                "",
-                "",
-                "CREATE FUNCTION stage.stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-                " UPDATE arvo.log SET xid = log.xmin::text::xid8"
-                " WHERE log.delivery = NEW.delivery; RETURN NULL; END $$;"
-                "CREATE TRIGGER stamp AFTER INSERT ON arvo.log"
-                " FOR EACH ROW EXECUTE FUNCTION stage.stamp();"
-                "GRANT USAGE ON SCHEMA stage TO arvo_owner",
-            )
-        ],
-    ),
-    "17: late": Trap(
-        written_into_the_past,
-        [
-            Mutant(
-                "rows seen since are not looked for",
-                "arvo.promote",
-                "WHERE (newly_seen.due, newly_seen.delivery) <= (v_head.due, v_head.delivery)",
-                "WHERE false",
-            ),
-            Mutant(
-                "late transactions are not looked for",
-                "arvo.promote",
-                "WHERE (late.due, late.delivery) <= (v_head.due, v_head.delivery)",
-                "WHERE false",
-            ),
-            Mutant(
-                "rows not due yet by the cursor are promoted twice",
-                "arvo.promote",
-                "WHERE (late.due, late.delivery) <= (v_head.due, v_head.delivery)",
-                "WHERE true OR late.due <= v_now",
-            ),
-        ],
-    ),
-    "17: two": Trap(
-        two_promoters,
-        [
-            Mutant(
-                "promoters do not know of each other",
-                "arvo.promote",
-                "IF NOT pg_try_advisory_xact_lock(hashtext('arvo'), 0) THEN",
-                "IF false THEN",
-            )
-        ],
-    ),
-    "17: portions": Trap(
-        promotion_in_portions,
-        [
-            Mutant(
-                "a portion ends with its time",
-                "arvo.promote",
-                "(deferred.due, deferred.delivery) <= (v_due, v_delivery)",
-                "deferred.due <= v_due",
-            )
-        ],
-    ),
+    "1": own_transaction,
+    "1 and 17": own_transaction_deferred,
+    "2": full_window,
+    "3": flat_claim,
+    "4: cost": flat_late_claim,
+    "4": late_commit,
+    "4: portions": late_within_a_window,
+    "5": named_twice,
+    "6": stale_view,
+    "7: cost": flat_sweep,
+    "7: frequency": rare_sweep,
+    "7: edge": edge_of_expiry,
+    "14: settle against expiry": settle_against_expiry,
+    "14: extend against expiry": extend_against_expiry,
+    "14: numbers": number_given_twice,
+    "8": plans_of_empty_tables,
+    "9": order_of_transactions,
+    "10": savepoints,
+    "17: late": written_into_the_past,
+    "17: claims": late_in_claims,
+    "17: sweep": swept_before_promotion,
+    "17: two": two_promoters,
+    "17: portions": promotion_in_portions,
 }
+MUTANTS = [one for one in mutant.load() if one.scenario]
 
 
-@pytest.mark.parametrize("trap", TRAPS.values(), ids=TRAPS.keys())
-def test_the_scenario_holds(trap, actors):
-    trap.scenario(actors)
+@pytest.mark.parametrize("scenario", TRAPS.values(), ids=TRAPS.keys())
+def test_the_scenario_holds(scenario, actors):
+    scenario(actors)
 
 
-@pytest.mark.parametrize(
-    ("trap", "mutant"),
-    [
-        pytest.param(trap, mutant, id=f"{number}: {mutant.name}")
-        for number, trap in TRAPS.items()
-        for mutant in trap.mutants
-    ],
-)
-def test_the_scenario_falls_when_the_trap_is_back(trap, mutant, stage, actors):
-    mutant.put_back(stage)
+@pytest.mark.parametrize("one", MUTANTS, ids=[f"{one.scenario}: {one.name}" for one in MUTANTS])
+def test_the_scenario_falls_when_the_trap_is_back(one, stage, actors):
+    stage.execute(one.statement())
     with pytest.raises((AssertionError, pytest.fail.Exception)):
-        trap.scenario(actors)
+        TRAPS[one.scenario](actors)
+
+
+def test_every_scenario_has_a_mutant():
+    assert {one.scenario for one in MUTANTS} == TRAPS.keys()

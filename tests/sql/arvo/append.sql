@@ -1,6 +1,6 @@
 -- arvo.append(events, options, ignore_domain, emitted, queues): contract, stories, refusals.
 BEGIN;
-SELECT plan(22);
+SELECT plan(23);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -104,6 +104,12 @@ SELECT results_eq(
     $$ VALUES ('com.test.sink', 'queued') $$, 'a subject may be longer than 10,000 characters'
 );
 SELECT is_empty($$ SELECT * FROM arvo.append('{}') $$, 'nothing to append is nothing appended');
+
+-- stories: what is emitted happens once
+SELECT results_eq(
+    $$ SELECT outcome FROM arvo.append(ARRAY[pg_temp.event('1', 'com.test.sink'), pg_temp.event('13', 'com.test.sink')], NULL, false, true) $$,
+    $$ VALUES ('queued'), ('queued') $$, 'and is no duplicate of what was dispatched'
+);
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- arvo.append_plain(events, ignore_domain, emitted): contract, stories.
 BEGIN;
-SELECT plan(28);
+SELECT plan(29);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -103,6 +103,13 @@ SELECT is(
     ))),
     'queued duplicate unroutable queued deferred domained', 'dispatch_many has append do them'
 );
+-- stories: a queue that is known, and has no handler
+SELECT arvo.lane_for('com.test.known') \gset
+SELECT is_empty(
+    $$ SELECT * FROM arvo.append_plain(ARRAY[pg_temp.event('k1', 'com.test.known'), pg_temp.event('k2', 'com.test.known')]) $$,
+    'is left to arvo.append, which tells so'
+);
+
 UPDATE arvo.origin SET system_identifier = 1;
 SELECT is(left(pg_temp.raised($$ SELECT arvo.append_plain(pg_temp.events('g', '1 plain')) $$), 5), 'RV902', 'only at home');
 

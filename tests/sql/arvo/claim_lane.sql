@@ -1,6 +1,6 @@
 -- arvo.claim_lane(lane, limit, worker, lease): contract, stories, refusals.
 BEGIN;
-SELECT plan(39);
+SELECT plan(40);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -156,6 +156,16 @@ SELECT is_empty(
     $$ SELECT FROM arvo.claim_lane(arvo.lane_for('late'), 5, 'w1', '30 seconds') AS taken WHERE taken.batch IS NOT NULL $$, 'is not claimed without them'
 );
 SELECT is((arvo.head_of(arvo.lane_for('late'))).number, 0::bigint, 'and nothing is written: the next claim goes by them');
+
+-- stories: a queue that was paused since the caller looked
+
+SELECT arvo_v1.register_queue('still') \gset
+SELECT arvo_v1.dispatch(pg_temp.event('still 1', 'still')) \gset
+SELECT arvo_v1.pause_queue('still') \gset
+COMMIT AND CHAIN;
+SELECT is_empty(
+    $$ SELECT FROM arvo.claim_lane(arvo.lane_for('still'), 5, 'w1', '30 seconds') AS taken WHERE taken.batch IS NOT NULL $$, 'a pause holds under the lock'
+);
 
 SELECT * FROM finish();
 ROLLBACK;

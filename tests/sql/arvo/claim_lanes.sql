@@ -1,6 +1,6 @@
 -- arvo.claim_lanes(asked, limit, worker, limits, lease): contract, stories.
 BEGIN;
-SELECT plan(14);
+SELECT plan(15);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -41,6 +41,13 @@ SELECT is(pg_temp.claim('{b,a}', 9), (SELECT array_agg(id) FROM (
     WHERE NOT EXISTS (SELECT FROM arvo.lease WHERE log.delivery = ANY (lease.deliveries) AND lease.leased_at < now())
     ORDER BY 1) AS rest), 'then the rest');
 SELECT is(pg_temp.claim('{a,b}', 9), '{}', 'then nothing');
+
+-- stories: the part of a queue holds over its lanes
+
+SELECT arvo_v1.register_queue('two') \gset
+SELECT arvo_v1.dispatch(pg_temp.event('t' || n, 'two'), p_priority => n % 2) FROM generate_series(1, 4) AS n \g /dev/null
+COMMIT AND CHAIN;
+SELECT is(cardinality(pg_temp.claim('{two,a}', 9, '{3,9}')), 3, 'three of two lanes with two each');
 
 SELECT * FROM finish();
 ROLLBACK;

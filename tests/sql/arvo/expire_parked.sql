@@ -1,6 +1,6 @@
 -- arvo.expire_parked(limit): contract, stories.
 BEGIN;
-SELECT plan(18);
+SELECT plan(20);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -53,6 +53,27 @@ $$;
 COMMIT AND CHAIN;
 
 SELECT is((SELECT array_agg(event ->> 'id') FROM arvo_v1.claim('{o}', 9)), '{4}', 'the line goes on');
+
+-- what is younger stays in line
+
+DO $$
+BEGIN
+    PERFORM arvo_v1.dispatch(pg_temp.event('5', 'o'));
+END;
+$$;
+COMMIT AND CHAIN;
+SELECT count(*) FROM arvo_v1.claim('{o}', 9) \gset
+SET arvo.frozen_clock = '2030-01-01T00:01:40Z';
+DO $$
+BEGIN
+    PERFORM arvo_v1.dispatch(pg_temp.event('6', 'o'));
+END;
+$$;
+COMMIT AND CHAIN;
+SELECT count(*) FROM arvo_v1.claim('{o}', 9) \gset
+SET arvo.frozen_clock = '2030-01-01T00:02:10Z';
+SELECT is(arvo.expire_parked(9), 1, 'of two in one line only the one whose time has come');
+SELECT is((SELECT count(*) FROM arvo.parked), 1::bigint, 'the other waits on');
 
 SELECT * FROM finish();
 ROLLBACK;

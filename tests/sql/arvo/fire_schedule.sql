@@ -1,6 +1,6 @@
 -- arvo.fire_schedule(schedule, row, now): contract, stories.
 BEGIN;
-SELECT plan(43);
+SELECT plan(44);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -104,6 +104,12 @@ SELECT pg_temp.hourly('published', 'one') \g /dev/null
 UPDATE arvo.schedule SET event = event || '{"to": "arvo.publish"}' WHERE name = 'published';
 SELECT is(pg_temp.fire('published', '2030-01-01 01:00Z'), 1, 'is one fire, whoever hears it');
 SELECT is(pg_temp.state('published'), 'next 01T02:00, last 01T01:00, fires 1', 'and the schedule knows when it was');
+
+-- stories: the edge of the grace
+
+SELECT arvo_v1.schedule('edge', '0 0 * * * *', '{"type": "com.test.tick", "source": "/clock", "data": {}}',
+                        p_grace => '10 seconds', p_missed => 'skip') \g /dev/null
+SELECT is(pg_temp.fire('edge', '2030-01-01 01:00:10Z'), 1, 'exactly as old as its grace is not missed');
 
 -- stories: what cannot be fired
 

@@ -1,6 +1,6 @@
 -- arvo.give_back(item, queue): contract, the decision table as stories, refusals.
 BEGIN;
-SELECT plan(70);
+SELECT plan(72);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ SELECT is(
 DO $$
 BEGIN
     PERFORM arvo_v1.register_queue('com.test.rules', p_retry_limit => 1, p_retry_delay => '10 seconds', p_error_rules =>
-        '{"Fatal": "dead", "Busy": {"snooze": 30}, "Slow": {"retry_after": 99.5}, "Now": {"retry_after": 0}}');
+        '{"Fatal": "dead", "Busy": {"snooze": 30}, "Slow": {"retry_after": 99.5}, "Now": {"retry_after": 0}, "Tiny": {"retry_after": 1e-16383}, "Nap": {"snooze": 1e-400}}');
 END;
 $$;
 SELECT is(
@@ -190,6 +190,8 @@ FROM (
     ('rule slow last', 2, 'failed', '{"name": "Slow"}', NULL, 'dead'),
     ('rule now', 1, 'failed', '{"name": "Now"}', NULL, 'retried'),
     ('rule none', 1, 'failed', '{"name": "Other"}', NULL, 'retried'),
+    ('rule tiny', 1, 'failed', '{"name": "Tiny"}', NULL, 'retried'),
+    ('rule nap', 1, 'failed', '{"name": "Nap"}', NULL, 'snoozed'),
     ('rule no name', 1, 'failed', '{"message": "x"}', NULL, 'retried'),
     ('rule no error', 1, 'failed', NULL, NULL, 'retried'),
     ('rule after', 1, 'failed', '{"name": "Fatal"}', '5 seconds', 'retried'),

@@ -1,6 +1,6 @@
 -- arvo.judge_results(items): contract, stories, refusals.
 BEGIN;
-SELECT plan(9);
+SELECT plan(10);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -66,6 +66,21 @@ SELECT results_eq(
     'open, settled before, taken back, withdrawn, of another lease, of no lease, of the cursor, malformed'
 );
 SELECT is(arvo.judge_results('{}'), NULL, 'nothing to judge');
+
+INSERT INTO arvo.lease (
+    slot, lane, number, token, leased_at, expires_at, carried, deliveries, low_xid, high_xid, previous_snapshot, snapshot,
+    last_xid, last_delivery, exhausted, open_from, sweep_at
+)
+VALUES (0, 3, 1, 9, now(), now(), false, '{7,8}', '100', '100', '1:1:', '1:1:', '0', 0, true, 1, 'infinity');
+INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)
+VALUES (0, 9, now(), '{7,8}', '{released,conflict}', '{1,1}');
+SELECT results_eq(
+    $$ SELECT asked, verdict, code FROM pg_temp.judge($r$[
+           {"lease": 9, "delivery": 7, "outcome": "completed"},
+           {"lease": 9, "delivery": 8, "outcome": "completed"}]$r$) $$,
+    $$ VALUES ('completed', 'refused', 'RV301'), ('completed', 'already', 'RV101') $$,
+    'what was given back runs elsewhere, and what ended in a conflict took no effect'
+);
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- arvo.known_keys(slot, queues, keys): contract, stories.
 BEGIN;
-SELECT plan(13);
+SELECT plan(14);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -47,7 +47,8 @@ SELECT is(pg_temp.known(0, 'hour b', 'hour a', 'week a'), '{NULL,13,10}', 'each 
 SELECT is(pg_temp.known(0, 'week a', 'week a'), '{10,10}', 'asked twice, answered twice');
 SELECT is(pg_temp.known(1, 'week a', 'week b'), '{20,NULL}', 'another partition');
 SELECT is(pg_temp.known(2, 'week a'), '{30}', 'and the third');
-SELECT is(pg_temp.known(0, 'off a'), '{NULL}', 'a window of nothing knows nothing');
+SELECT is(pg_temp.known(0, 'off a'), NULL, 'a window of nothing knows nothing');
+SELECT is(pg_temp.known(0, 'week d', 'hour b'), NULL, 'none known, no array');
 
 SELECT * FROM finish();
 ROLLBACK;

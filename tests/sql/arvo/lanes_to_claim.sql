@@ -1,6 +1,6 @@
 -- arvo.lanes_to_claim(queues, limit, limits, lease): contract, stories, refusals.
 BEGIN;
-SELECT plan(23);
+SELECT plan(24);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -62,6 +62,18 @@ SELECT is(
 SELECT is(
     left(pg_temp.raised($$ SELECT arvo.lanes_to_claim('{a}', 10001, NULL, '30 seconds') $$), 38),
     'RV006 | argument is not valid | limit ', 'too many'
+);
+
+-- stories: none starves
+
+SELECT arvo_v1.register_queue('left') \gset
+SELECT arvo_v1.register_queue('right') \gset
+SELECT is(
+    (
+        SELECT count(DISTINCT (arvo.lanes_to_claim('{left,right}', n, NULL, '30 seconds')).lanes[1])
+        FROM generate_series(1, 60) AS n
+    ),
+    2::bigint, 'each of two queues comes first now and then'
 );
 
 SELECT * FROM finish();

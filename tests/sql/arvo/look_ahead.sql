@@ -1,6 +1,6 @@
 -- arvo.look_ahead(): contract, stories.
 BEGIN;
-SELECT plan(21);
+SELECT plan(22);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -58,6 +58,15 @@ SELECT number + 1, due, delivery,
        format('%1$s:%1$s:', pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1001)::pg_snapshot, 0, now()
 FROM arvo.promotion ORDER BY number DESC LIMIT 1;
 SELECT is((arvo.look_ahead()).due, true, 'one that lies far back is moved on');
+
+-- a schedule at its very moment, when the beginning of time need not be looked at
+SELECT arvo_v1.schedule('t', '0 0 * * * *', pg_temp.event('x', 'q') - 'id' - 'time') \gset
+SET arvo.frozen_clock = '2030-01-01T01:59:58Z';
+COMMIT AND CHAIN;
+SELECT arvo.promote() \gset
+SET arvo.frozen_clock = '2030-01-01T02:00:00Z';
+COMMIT AND CHAIN;
+SELECT is((arvo.look_ahead()).due, true, 'it is due at its very moment');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- arvo.note_keys(queues, keys, deliveries): contract, stories. The turn of a generation: mark_duplicates.sql.
 BEGIN;
-SELECT plan(15);
+SELECT plan(22);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -26,6 +26,10 @@ SELECT is(
 );
 SET LOCAL arvo.frozen_clock = '2030-01-01T01:00:00Z';
 SELECT is(arvo.note_keys(ARRAY[:a, :b], '{k1,k1}', '{10,11}'), '{NULL,2}', 'each queue has a window of its own');
+SELECT is(
+    (SELECT delivery FROM arvo.event_key WHERE queue = :a AND key = 'k1'), 10::bigint, 'and begins anew at its end'
+);
+
 SELECT setval('arvo.event_key_number', 1) \gset
 INSERT INTO arvo.event_key_generation (number, horizon, opened_at) VALUES (1, '0', arvo.clock());
 SELECT is(arvo.note_keys(ARRAY[:b, :b], '{k1,k5}', '{12,13}'), '{2,NULL}', 'the partition before is looked at');
@@ -33,6 +37,34 @@ SELECT is(
     (SELECT string_agg(delivery::text, ' ' ORDER BY delivery) FROM arvo.event_key WHERE slot = 1), '13', 'and not written'
 );
 SELECT is(arvo.note_keys('{}', '{}', '{}'), NULL, 'nothing is nothing');
+
+-- Many at once are inserted without a look, and looked up when one of them is known.
+CREATE FUNCTION pg_temp.many(p_queue integer, p_from integer) RETURNS bigint[]
+LANGUAGE sql AS $$
+    SELECT arvo.note_keys(
+        array_agg(p_queue), array_agg(convert_to('many' || n, 'UTF8') ORDER BY n), array_agg(p_from * 1000 + n::bigint ORDER BY n)
+    )
+    FROM generate_series(p_from, p_from + 119) AS n
+$$;
+SELECT is(pg_temp.many(:b, 1), NULL, 'a hundred and more that are new');
+SELECT is(
+    (SELECT count(*) FROM arvo.event_key WHERE delivery BETWEEN 1001 AND 1120 AND slot = 1), 120::bigint, 'are noted'
+);
+SELECT is(
+    pg_temp.many(:b, 101), array_cat(ARRAY(SELECT generate_series(1101, 1120)::bigint), array_fill(NULL::bigint, ARRAY[100])),
+    'those of many that were known'
+);
+SELECT is(
+    (SELECT array_agg(DISTINCT number.times) FROM (SELECT count(*) AS times FROM arvo.event_key WHERE delivery > 1000 GROUP BY key) AS number),
+    '{1}', 'each is noted once'
+);
+SELECT is(
+    arvo.note_keys(array_fill(:b, ARRAY[120]), array_fill('one'::bytea, ARRAY[120]), ARRAY(SELECT generate_series(2001, 2120)::bigint)),
+    array_cat('{NULL}'::bigint[], array_fill(2001::bigint, ARRAY[119])), 'many times the same'
+);
+SELECT is(
+    (SELECT count(*) FROM arvo.event_key WHERE key = 'one'::bytea), 1::bigint, 'is noted once'
+);
 
 SELECT * FROM finish();
 ROLLBACK;

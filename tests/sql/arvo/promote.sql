@@ -1,6 +1,6 @@
 -- arvo.promote(limit): contract, stories.
 BEGIN;
-SELECT plan(37);
+SELECT plan(38);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -125,6 +125,17 @@ SELECT is(arvo.promote(), 1, 'a dead letter that its consumer had put off comes 
 SELECT is(
     (SELECT dead_letter_xid FROM arvo.dead), pg_current_xact_id(), 'and knows the transaction that brought it'
 );
+
+-- at the very edge a portion is no larger
+DO $$
+BEGIN
+    PERFORM arvo_v1.register_queue('portion');
+    PERFORM arvo_v1.dispatch(pg_temp.event('p' || n, 'portion'), '10 seconds') FROM generate_series(1, 3) AS n;
+END;
+$$;
+COMMIT AND CHAIN;
+SELECT set_config('arvo.frozen_clock', (arvo.clock() + interval '10 seconds')::text, false) \gset
+SELECT is(arvo.promote(2), 2, 'a portion that ends at this very moment');
 
 SELECT * FROM finish();
 ROLLBACK;

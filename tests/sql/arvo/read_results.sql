@@ -1,6 +1,6 @@
 -- arvo.read_results(results): contract, stories, one refusal for each rule.
 BEGIN;
-SELECT plan(64);
+SELECT plan(68);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -165,6 +165,30 @@ FROM (
     ('{"lease": 7, "delivery": 1, "outcome": "snoozed"}', 'after: is missing'),
     ('{"lease": 7, "delivery": 1, "outcome": "snoozed", "after": null}', 'after: is missing')
 ) AS given (item, fault);
+
+SELECT is(
+    (SELECT concat_ws(' ', read.verdict, read.after)
+     FROM arvo.read_results('[{"lease": 7, "delivery": 1, "outcome": "snoozed", "after": 1e-16383}]') AS read),
+    '00:00:00', 'a time that no double precision can be is no time at all, and no error of the whole call'
+);
+
+SELECT is(
+    (SELECT read.error FROM arvo.read_results(format(
+        '[{"lease": 7, "delivery": 1, "outcome": "failed", "error": {"name": "E", "message": [%s], "stack": "s"}}]',
+        trim(repeat('1e131071,', 50000), ','))::jsonb) AS read),
+    '{"name": "E", "stack": "s", "truncated": true}', 'an error that would print as gigabytes is cut, not printed'
+);
+SELECT is(
+    (SELECT concat_ws(' ', read.verdict, read.code, read.detail) FROM arvo.read_results(
+        '[{"lease": 7, "delivery": 1, "outcome": "completed", "state": {"subject": "s", "expected_version": 0, "data": {"n": 1e131071}}}]') AS read),
+    'refused RV006 state.data: must not have numbers of more than 4000 digits', 'a state that clients could not read'
+);
+SELECT is(
+    (SELECT concat_ws(' ', read.verdict, read.code, read.detail) FROM arvo.read_results(format(
+        '[{"lease": 7, "delivery": 1, "outcome": "completed", "state": {"subject": "s", "expected_version": 0, "data": {"n": [%s]}}}]',
+        trim(repeat('1e131071,', 9), ','))::jsonb) AS read),
+    'refused RV006 state.data: must not have numbers of more than 4000 digits', 'or that would print as more than was sent'
+);
 
 SELECT * FROM finish();
 ROLLBACK;

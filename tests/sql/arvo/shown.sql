@@ -23,7 +23,7 @@ DO $$ BEGIN
 END; $$;
 SELECT is(
     (SELECT to_jsonb(arvo.shown(named, 'created')) - 'queue' - 'change' FROM arvo.queue AS named WHERE name = 'a'),
-    (SELECT to_jsonb(named) - '{queue,name,created_at,changed_at,paused_by,drained_to,gated,slotted}'::text[] FROM arvo.queue AS named
+    (SELECT to_jsonb(named) - '{queue,name,created_at,changed_at,paused_by,drained_to,gated,slotted,guarded}'::text[] FROM arvo.queue AS named
      WHERE name = 'a'),
     'every option, each under its own name'
 );

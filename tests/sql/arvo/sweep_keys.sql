@@ -1,6 +1,6 @@
 -- arvo.sweep_keys(limit): contract, stories.
 BEGIN;
-SELECT plan(17);
+SELECT plan(19);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -76,6 +76,26 @@ SELECT (head).slot, (head).lane, (head).number + 1, 0, NULL, (head).leased_at, (
 FROM (SELECT arvo.head_of(arvo.home_lane(queue)) AS head FROM arvo.queue WHERE name = 'o') AS newest;
 SELECT is(arvo.sweep_keys(99), 2, 'ready keys that the cursor has passed');
 SELECT results_eq('SELECT number FROM arvo.ready', $$ VALUES (3::bigint) $$, 'and no others');
+
+-- stories: what is in use stays, however long
+
+SELECT arvo_v1.register_queue('use', p_key_from => 'subject', p_key_max_active => 1) \gset
+SELECT arvo_v1.dispatch(pg_temp.event('u1', 'use', '{"subject": "busy"}')) \gset
+SELECT arvo_v1.dispatch(pg_temp.event('u2', 'use', '{"subject": "idle"}')) \gset
+SELECT arvo_v1.register_queue('kept', p_policy => 'exclusive') \gset
+SELECT arvo_v1.dispatch(pg_temp.event('k1', 'kept')) \gset
+COMMIT AND CHAIN;
+SELECT arvo_v1.settle(jsonb_agg(pg_temp.result(lease, delivery)))
+FROM arvo_v1.claim('{use}', 9) WHERE event ->> 'subject' = 'idle' \gset
+SET arvo.frozen_clock = '2030-02-01T00:00:00Z';
+COMMIT AND CHAIN;
+SELECT arvo.sweep_keys(99) \gset
+SELECT results_eq(
+    'SELECT turn.active FROM arvo.turn INNER JOIN arvo.queue USING (queue) WHERE name = $$use$$ AND turn.key <> 0', 'VALUES (1)', 'the key of a delivery under way is remembered'
+);
+SELECT isnt_empty(
+    'SELECT FROM arvo.singleton INNER JOIN arvo.queue USING (queue) WHERE name = $$kept$$ AND delivery IS NOT NULL', 'and so is a place that somebody has'
+);
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- arvo.with_options(queue, asked, reset): contract, stories, refusals.
 BEGIN;
-SELECT plan(21);
+SELECT plan(23);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -24,8 +24,8 @@ $$;
 -- One row made by the table itself tells the defaults of the table.
 INSERT INTO arvo.queue (name, created_at, changed_at) VALUES ('bare', now(), now());
 SELECT is(
-    pg_temp.with('new', '{}') - '{queue,name,registered,created_at,changed_at,gated,slotted}'::text[],
-    (SELECT to_jsonb(named) - '{queue,name,registered,created_at,changed_at,gated,slotted}'::text[] FROM arvo.queue AS named
+    pg_temp.with('new', '{}') - '{queue,name,registered,created_at,changed_at,gated,slotted,guarded}'::text[],
+    (SELECT to_jsonb(named) - '{queue,name,registered,created_at,changed_at,gated,slotted,guarded}'::text[] FROM arvo.queue AS named
      WHERE name = 'bare'),
     'the defaults of a new queue are those of the table'
 );
@@ -51,6 +51,12 @@ SELECT is(pg_temp.with('known', '{"stateful": true}') ->> 'policy', 'standard', 
 SELECT is(
     pg_temp.with('new', '{"singleton_for": "1 mon"}') ->> 'singleton_for', '720:00:00', 'an interval of singleton_for has a fixed length'
 );
+-- Its seconds overflow, or are none: that is for arvo.option_fault to refuse.
+SELECT is(
+    pg_temp.with('new', jsonb_build_object('singleton_for', given.span)) ->> 'singleton_for', given.span::text,
+    'what cannot be is left as it is: ' || given.span
+)
+FROM unnest('{-178000000 years,-00:00:01}'::interval[]) AS given (span);
 
 -- refusals --------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 -- arvo_v1.operations(queue, since, limit): contract, stories.
 BEGIN;
-SELECT plan(13);
+SELECT plan(14);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -27,6 +27,7 @@ SELECT results_eq(
 SELECT results_eq($$ SELECT verb FROM arvo_v1.operations('a') $$, '{resume_queue,pause_queue}'::text[], 'to one queue');
 SELECT results_eq($$ SELECT verb FROM arvo_v1.operations(p_since => '2030-01-01T00:01Z') $$, '{resume_queue,purge_queue}'::text[], 'since a time');
 SELECT results_eq($$ SELECT verb FROM arvo_v1.operations(p_limit => 1) $$, '{resume_queue}'::text[], 'so many');
+SELECT is_empty('SELECT FROM arvo_v1.operations(p_limit => -2147483648)', 'less than none are none');
 SELECT ok((SELECT bool_and(later.number > earlier.number) FROM arvo_v1.operations('a', p_limit => 1) AS later CROSS JOIN arvo_v1.operations('b') AS earlier), 'they are numbered');
 
 SELECT * FROM finish();

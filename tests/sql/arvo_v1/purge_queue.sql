@@ -1,6 +1,6 @@
 -- arvo_v1.purge_queue(queue, limit, dry_run): contract, stories, refusals.
 BEGIN;
-SELECT plan(24);
+SELECT plan(26);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -71,6 +71,21 @@ COMMIT AND CHAIN;
 SELECT is((SELECT sum(removed) FROM arvo_v1.purge_queue('b')), 0::numeric, 'dead letters of a queue are no deliveries of it');
 SELECT is((SELECT removed FROM arvo_v1.purge_queue('morgue', NULL) WHERE place = 'queued'), 1::bigint, 'in their dead-letter queue they are');
 SELECT is((SELECT resolution FROM arvo.dead), 'discarded', 'and are discarded with it');
+
+-- stories: what was promoted and not swept yet
+
+SELECT arvo_v1.register_queue('late') \gset
+SELECT arvo_v1.dispatch(pg_temp.event('l1', 'late'), '1 second') \gset
+COMMIT AND CHAIN;
+SELECT set_config('arvo.frozen_clock', (arvo.clock() + interval '1 second')::text, false) \gset
+SELECT arvo.promote() \gset
+COMMIT AND CHAIN;
+SELECT results_eq(
+    $$ SELECT * FROM arvo_v1.purge_queue('late') $$,
+    $$ VALUES ('queued', 1::bigint, 0::bigint), ('parked', 0, 0), ('deferred', 0, 0), ('leased', 0, 0) $$, 'is purged once, from where it stands now'
+);
+SELECT is((SELECT count(*) FROM arvo.deferred), 1::bigint, 'and its old row is left to the sweep');
+COMMIT AND CHAIN;
 
 -- refusals --------------------------------------------------------------------------------------
 

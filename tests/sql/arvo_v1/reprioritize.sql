@@ -1,6 +1,6 @@
 -- arvo_v1.reprioritize(priority, filter…, limit, dry_run): contract, stories, refusals.
 BEGIN;
-SELECT plan(26);
+SELECT plan(28);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ DO $$ BEGIN
     PERFORM arvo_v1.dispatch(pg_temp.event('x1', name)) FROM unnest('{short,one}'::text[]) AS name;
 END; $$;
 COMMIT AND CHAIN;
-SELECT count(*) FROM arvo_v1.reprioritize(-5, p_event_id => 'x1') \gset
+SELECT count(*) FROM arvo_v1.reprioritize(-5, p_event_id => 'held') \gset
 COMMIT AND CHAIN;
 SELECT count(*) FROM arvo_v1.reprioritize(0, p_queue => 'short') \gset
 COMMIT AND CHAIN;
@@ -87,6 +87,19 @@ SELECT is(
 COMMIT AND CHAIN;
 SELECT is((arvo_v1.dispatch(pg_temp.event('x2', 'one'))).outcome, 'throttled', 'an exclusive place is kept until its event is finished');
 SELECT is((arvo_v1.dispatch(pg_temp.event('x2', 'short'))).outcome, 'queued', 'a short one until it is claimed');
+COMMIT AND CHAIN;
+
+-- stories: an event keeps the place of its key
+
+SELECT arvo_v1.register_queue('excl', p_policy => 'exclusive') \gset
+SELECT arvo_v1.dispatch(pg_temp.event('held', 'excl')) \gset
+COMMIT AND CHAIN;
+SELECT is((SELECT done FROM arvo_v1.reprioritize(9, p_event_id => 'held')), 'moved', 'one that has a place');
+COMMIT AND CHAIN;
+SELECT count(*) FROM arvo_v1.claim('{excl}', 1) \gset
+SELECT count(*) FROM arvo_v1.claim('{excl}', 9) \gset
+COMMIT AND CHAIN;
+SELECT is((arvo_v1.dispatch(pg_temp.event('next', 'excl'))).outcome, 'throttled', 'has it also when its old delivery has been met');
 COMMIT AND CHAIN;
 
 -- refusals --------------------------------------------------------------------------------------

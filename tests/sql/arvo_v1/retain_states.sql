@@ -1,6 +1,6 @@
 -- arvo_v1.retain_states(source, age): contract, stories, refusals.
 BEGIN;
-SELECT plan(16);
+SELECT plan(19);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -36,6 +36,21 @@ SELECT results_eq(
     $$ SELECT source FROM arvo_v1.retain_states('com.flow') $$, $$ VALUES (NULL::text) $$, 'a rule is removed'
 );
 SELECT is_empty($$ SELECT * FROM arvo_v1.retain_states() $$, 'so is that for all others');
+
+-- the audit: of operators, not of workers, which say it whenever they start
+CREATE ROLE arvo_test_operator IN ROLE arvo_operator;
+CREATE ROLE arvo_test_worker IN ROLE arvo_worker;
+SELECT is(
+    pg_temp.as_role('arvo_test_worker', $$ SELECT count(*) FROM arvo_v1.retain_states('com.a', '1 day') $$), '1', 'a worker may'
+);
+SELECT is(
+    pg_temp.as_role('arvo_test_operator', $$ SELECT count(*) FROM arvo_v1.retain_states('com.a', '2 days') AS one, arvo_v1.retain_states('com.a', '2 days') AS two $$),
+    '1', 'so may an operator'
+);
+SELECT results_eq(
+    $$ SELECT details, touched FROM arvo.operation WHERE verb = 'retain_states' $$,
+    $$ VALUES ('{"source": "com.a", "age": "2 days"}'::jsonb, 1::bigint) $$, 'what an operator changed is in the audit, once'
+);
 
 -- refusals --------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 -- arvo_v1.settle(results): contract, the table of verdicts as stories, refusals.
 BEGIN;
-SELECT plan(53);
+SELECT plan(54);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -303,6 +303,21 @@ SELECT results_eq(
 );
 SELECT is_empty($$ SELECT FROM arvo.log WHERE event ->> 'id' = 'l1' $$, 'then no event is emitted');
 SELECT is_empty($$ SELECT * FROM arvo_v1.read_state('order-l') $$, 'and no state is written');
+
+-- stories: a delivery that is held, under the lease of another
+
+SELECT arvo_v1.register_queue('crossed') \gset
+SELECT arvo_v1.dispatch(pg_temp.event('x' || n, 'crossed')) FROM generate_series(1, 2) AS n \g /dev/null
+COMMIT AND CHAIN;
+SELECT pg_temp.take('crossed') \gset
+COMMIT AND CHAIN;
+SELECT results_eq(
+    $$ SELECT outcome, code FROM arvo_v1.settle((
+           SELECT jsonb_build_array(pg_temp.result(one.lease, other.delivery))
+           FROM held AS one, held AS other WHERE one.id = 'x1' AND other.id = 'x2')) $$,
+    $$ VALUES ('refused', 'RV301') $$, 'is refused'
+);
+COMMIT AND CHAIN;
 
 -- refusals --------------------------------------------------------------------------------------
 

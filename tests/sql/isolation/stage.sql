@@ -398,7 +398,7 @@ WHERE coalesce(successor.times, 0) + (dead.delivery IS NOT NULL)::integer <> CAS
     WHEN story.place IN ('retried', 'released', 'snoozed', 'conflict', 'expired', 'dead', 'moved')
         THEN 1
     -- withdrawn, and not met by a claim yet
-    WHEN story.place = 'queued' AND EXISTS (
+    WHEN story.place IN ('queued', 'parked') AND EXISTS (
         SELECT FROM arvo.tombstone
         WHERE tombstone.delivery = story.delivery AND tombstone.reason = 'moved'
     ) THEN 1
