@@ -35,7 +35,7 @@ def test_the_commands_of_the_examples_exist():
 
 def test_the_document_of_each_command_is_described():
     table = PAGE.split("## JSON")[1].split("## Commands")[0]
-    named = set(re.findall(r"`([a-z-]+(?: [a-z]+)?)`", "\n".join(
+    named = set(re.findall(r"`([a-z0-9-]+(?: [a-z]+)?)`", "\n".join(
         row.split("|")[1] for row in table.splitlines() if row.startswith("| `")
     )))  # fmt: skip
     nouns = {"schedule add", "list", "pause", "resume", "remove", "export"}
