@@ -2,8 +2,9 @@
 
 import zipfile
 
-import dist
 import pytest
+
+import dist
 
 
 @pytest.fixture(scope="module")
