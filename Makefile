@@ -179,9 +179,8 @@ site: $(DEV) ## Build the documentation as a site into build/site, and check its
 	@$(BIN)/sphinx-build -q -W --keep-going -c docs . build/site
 	@echo 'make: the site begins at build/site/docs/index.html'
 
-dist: $(DEV) ## Build the wheel into dist/
-	@$(PIP) wheel --no-deps --wheel-dir dist .
-	@ls dist
+dist: $(DEV) ## Build sdist and wheel into dist/, look into them, and run the wheel in a new environment
+	@$(BIN)/python tools/dist.py
 
 clean: ## Remove everything that make has made
 	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis \

@@ -79,7 +79,12 @@ class MemoryConfig(Options):
     """Where the memory lives and how it connects; the seed's names and defaults.
 
     Attributes:
-        connection_string: of libpq; or the single parts that follow.
+        connection_string: of libpq; wins over the five single parts that follow.
+        host: name or address of the server.
+        port: its port.
+        user: who connects.
+        password: of that user.
+        database: name of the database.
         max: most connections of the pool.
         idle_timeout_millis: how long an unused connection is kept.
         connection_timeout_millis: how long to wait for a connection.

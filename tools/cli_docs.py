@@ -325,7 +325,15 @@ def page() -> str:
             parts.append("\n".join(["| argument | |", "|---|---|", *rows, ""]))
         if name in outputs:
             parts.append(f"```console\n{outputs[name]}\n```\n")
+        else:  # it serves until it is ended, or needs another database
+            parts.append(f"```console\n{examples_of(made)}\n```\n")
     return "\n".join(parts)
+
+
+def examples_of(made: argparse.ArgumentParser) -> str:
+    """Return the examples of a command's help, as they are typed."""
+    lines = (made.epilog or "").split("\n")[1:]
+    return "\n".join(f"$ {line.strip()}" for line in lines)
 
 
 def escaped(text: str) -> str:

@@ -1,8 +1,9 @@
-"""Write docs/reference/sql.md: every function of the contract, as the catalogue has it.
+"""Write docs/reference/sql.md and options.md: the contract and the options, as the code has them.
 
 tools/reference.py write    migrates an embedded server and asks it
 
-A function's page is its signature, its comment, who may call it, and the card in its body.
+A function's place in sql.md is its signature, its comment, who may call it, and the card in its
+body. Of options.md tells reference_options.py.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import reference_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "reference" / "sql.md"
+REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 HEAD = """\
 # The contract in SQL
 
@@ -44,7 +46,7 @@ WIDTH = 112
 
 
 def page(connection: psycopg.Connection[Any]) -> str:
-    """Give the whole page."""
+    """Give the whole page of the contract."""
     parts = [HEAD]
     for name, arguments, result, comment, source, roles in connection.execute(FUNCTIONS):
         parts += [
@@ -93,8 +95,16 @@ def _list(names: Iterable[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
+def documents(connection: psycopg.Connection[Any]) -> dict[Path, str]:
+    """Give the pages, each with its whole text."""
+    return {
+        REFERENCE / "sql.md": page(connection),
+        REFERENCE / "options.md": reference_options.page(connection),
+    }
+
+
 def main() -> int:
-    """Write the page anew."""
+    """Write the pages anew."""
     from arvo_plpg import embedded  # noqa: PLC0415 - the test that imports this has a server
     from arvo_plpg.schema import migrate  # noqa: PLC0415
 
@@ -104,7 +114,8 @@ def main() -> int:
     with embedded.start() as server:
         migrate(server.uri)
         with psycopg.connect(server.uri) as connection:
-            DOCUMENT.write_text(page(connection), encoding="utf-8")
+            for document, text in documents(connection).items():
+                document.write_text(text, encoding="utf-8")
     return 0
 
 

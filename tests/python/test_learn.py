@@ -134,3 +134,11 @@ def test_its_files_satisfy_a_strict_type_checker(tmp_path):
         [*command, "-p", "shop"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stdout
+
+
+def test_it_is_read_in_ten_minutes():
+    """220 words a minute, every word of the programs among them; and the README's quickstart."""
+    readme = (LEARN.parents[1] / "README.md").read_text(encoding="utf-8")
+    start = readme[readme.index("## Quickstart") : readme.index("[**Learn**]")]
+    pages = [page.read_text(encoding="utf-8") for page in LEARN.glob("*.md")]
+    assert sum(len(text.split()) for text in (start, *pages)) <= 10 * 220

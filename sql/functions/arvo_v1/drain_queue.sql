@@ -20,7 +20,7 @@ AS $drain_queue$
 --
 --   Reads    arvo.queue; as arvo.census
 --   Writes   arvo.queue, arvo.operation
---   Locks    all lanes of the queue, in order; then its arvo.queue row
+--   Locks    table arvo.queue, ROW EXCLUSIVE; all lanes of the queue, in order; then its arvo.queue row
 --   Raises   RV003  the queue is not known
 --            RV005  the transaction is not READ COMMITTED
 --            RV007  a queue is closed to the caller

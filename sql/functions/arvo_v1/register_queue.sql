@@ -46,7 +46,7 @@ AS $register_queue$
 --
 --   Reads    arvo.clock
 --   Writes   arvo.queue, arvo.lane, arvo.registration; arvo.operation, when no worker calls; as arvo.note_start and arvo.rebuild_turns
---   Locks    as arvo.hold_queue when there are new rules; arvo.queue row
+--   Locks    table arvo.queue, ROW EXCLUSIVE; as arvo.hold_queue when there are new rules; arvo.queue row
 --   Raises   RV002  an option is not valid
 --            RV005  there are new rules, and the transaction is not READ COMMITTED
 --            RV007  the queue, or its dead-letter queue, is closed to the caller
