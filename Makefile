@@ -180,7 +180,7 @@ site: $(DEV) ## Build the documentation as a site into build/site, and check its
 	@echo 'make: the site begins at build/site/docs/index.html'
 
 dist: $(DEV) ## Build sdist and wheel into dist/, look into them, and run the wheel in a new environment
-	@$(BIN)/python tools/dist.py
+	@$(BIN)/python tools/release.py
 
 clean: ## Remove everything that make has made
 	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis \

@@ -1,6 +1,6 @@
 """Build what is released, look into it, and try it where nothing else of ours is.
 
-    tools/dist.py [DIRECTORY]
+    tools/release.py [DIRECTORY]
 
 Builds the sdist from the checkout and the wheel from the sdist, into DIRECTORY (dist/). The
 checkout must build the same wheel. What is in them is compared with the files of the checkout. Then
