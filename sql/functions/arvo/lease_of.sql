@@ -26,7 +26,7 @@ AS $lease_of$
 --   Raises   nothing
 DECLARE
     v_lease arvo.lease;
-    v_from bigint := 0;
+    v_from bigint := 0::bigint;
     v_to bigint;
     v_middle bigint;
 BEGIN
