@@ -1,1 +1,0 @@
-DROP TYPE arvo_v1.gauge;
