@@ -314,7 +314,7 @@ CONFIG = [
     ("max", "max", 10, 20, [0, -1, 1.5]),
     ("idleTimeoutMillis", "idle_timeout_millis", 30_000, 1, [0, -1]),
     ("connectionTimeoutMillis", "connection_timeout_millis", 5_000, 1, [0, -1]),
-    ("statementTimeoutMillis", "statement_timeout_millis", 30_000, 1, [0, -1]),
+    ("statementTimeoutMillis", "statement_timeout_millis", 30_000, 0, [-1]),
     ("queryTimeoutMillis", "query_timeout_millis", 30_000, 1, [0, -1]),
     ("lockConfig", "lock_config", LockConfig(), LockConfig(ttl_ms=1), [7]),
     ("enableCleanup", "enable_cleanup", False, True, ["perhaps"]),
@@ -326,7 +326,7 @@ LOCK_CONFIG = [
     ("backoffExponent", "backoff_exponent", 1.5, 2, [0.5, float("nan")]),
     ("ttlMs", "ttl_ms", 120_000, 1, [0]),
 ]
-OURS = {"schema_name"}
+OURS = {"prepare_threshold", "schema_name"}
 OPTIONS = [(MemoryConfig, *row) for row in CONFIG] + [(LockConfig, *row) for row in LOCK_CONFIG]
 
 
