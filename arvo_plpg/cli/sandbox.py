@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from arvo_plpg.cli.options import Subcommands
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 def add(subcommands: Subcommands) -> None:
     """Add the command."""
@@ -87,13 +89,17 @@ def _with(dsn: str, command: Sequence[str]) -> int:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Have SIGTERM end the command as an interrupt does."""
+    """Have SIGTERM end the command as an interrupt does, and an interrupt do so everywhere.
+
+    A shell starts what runs in its background with interrupts ignored.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

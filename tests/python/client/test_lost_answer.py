@@ -25,6 +25,7 @@ class LosingProxy:
     """
 
     def __init__(self, dsn, needle):
+        self.serving = set()
         self.facts = conninfo_to_dict(dsn)
         self.needle = needle
         self.lost = 0
@@ -38,6 +39,9 @@ class LosingProxy:
 
     async def __aexit__(self, *_):
         self.server.close()
+        for one in list(self.serving):
+            one.cancel()
+        await asyncio.gather(*self.serving, return_exceptions=True)
 
     async def _upstream(self):
         host, port = self.facts["host"], self.facts.get("port", "5432")
@@ -46,7 +50,20 @@ class LosingProxy:
         return await asyncio.open_connection(host, int(port))
 
     async def _serve(self, reader, writer):
+        mine = asyncio.current_task()
+        self.serving.add(mine)
         from_server, to_server = await self._upstream()
+        try:
+            await self._pass_on(reader, writer, from_server, to_server)
+        finally:
+            self.serving.discard(mine)
+            for end in (writer, to_server):
+                end.close()
+            for end in (writer, to_server):
+                with contextlib.suppress(OSError):
+                    await end.wait_closed()
+
+    async def _pass_on(self, reader, writer, from_server, to_server):
         losing = asyncio.Event()
 
         async def ask():
@@ -65,17 +82,16 @@ class LosingProxy:
                 await writer.drain()
 
         ways = [asyncio.ensure_future(ask()), asyncio.ensure_future(answer())]
-        with contextlib.suppress(OSError):
+        try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
         if losing.is_set():  # a reset, not an orderly end
             peer = writer.get_extra_info("socket")
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
-        writer.close()
-        to_server.close()
 
 
 class Asked:

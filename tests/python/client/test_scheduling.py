@@ -132,5 +132,8 @@ def test_a_worker_claims_what_the_clock_has_dispatched(broker, connection, froze
     assert claimed.event["firetime"] == "2030-01-01T01:00:00Z"
     done = {"lease": claimed.lease, "delivery": claimed.delivery, "outcome": "completed"}
     (idle,) = broker.work([done], ["com.test.tick"])
-    assert idle.wait == timedelta(hours=1)
+    assert idle.wait == timedelta(seconds=30)  # a lease counts until its end, settled or not
+    frozen(connection, "2030-01-01T01:00:30Z")
+    (idle,) = broker.work(queues=["com.test.tick"])
+    assert idle.wait == timedelta(minutes=59, seconds=30)
     assert broker.schedules()[0].last_outcome == "queued"

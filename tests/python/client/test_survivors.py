@@ -18,6 +18,7 @@ FLOW = "com.example.flow"
 LEAVES = """
 import asyncio, os, signal, sys
 from arvo_plpg import HandlerOptions, PostgresEventBroker, WorkerOptions
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below a shell's background job
 
 class Task:
     source = "com.example.task"

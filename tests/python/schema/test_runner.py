@@ -378,7 +378,7 @@ def test_no_password_of_an_unreadable_dsn_is_repeated(schema, house, dsn):
     with pytest.raises(errors.DatabaseUnreachable) as caught:
         migrate(dsn, schema=schema, sql_root=house.root)
     assert "s3" not in str(caught.value)
-    assert caught.value.__suppress_context__
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 def test_a_target_does_not_show_its_password():
