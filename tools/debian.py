@@ -15,7 +15,6 @@ from pathlib import Path
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache"
 PATIENCE = 600  # seconds for one call of apt
-MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -113,7 +112,7 @@ def _download_of(suite: str, names: Sequence[str], work: Path) -> None:
     (place / "status").touch()
     if not KEYRING.exists():
         raise UnobtainableError(f"this is no Debian: there is no {KEYRING}")
-    (place / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} {suite} main\n")
+    (place / "sources.list").write_text(f"deb [signed-by={KEYRING}] {_mirror()} {suite} main\n")
     options = [
         *("-o", f"Dir::State={place}", "-o", f"Dir::State::lists={place}/lists"),
         *("-o", f"Dir::State::status={place}/status", "-o", f"Dir::Cache={work}"),
@@ -123,6 +122,18 @@ def _download_of(suite: str, names: Sequence[str], work: Path) -> None:
     _run(["apt-get", "-q", *options, "-o", "APT::Update::Error-Mode=any", "update"])
     words = ["install", "--download-only", "--no-install-recommends", "-y"]
     _run(["apt-get", "-q", *options, *words, *names])
+
+
+def _mirror() -> str:
+    """Where apt has this release from: another release is there as well."""
+    for attempt in (1, 2):
+        words = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+        for place in _run(["apt-get", *_private(), *words]).split():
+            if place.rstrip("/").endswith("/debian"):
+                return place.rstrip("/")
+        if attempt == 1:  # apt tells of what it has lists of only
+            _update()
+    raise UnobtainableError("apt names no mirror of Debian")
 
 
 def foreign(root: Path, program: str) -> list[str]:
