@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING
 
-from arvo_plpg.cli.options import add_command, dsn
+from arvo_plpg.cli.options import add_command, dsn, positive
+from arvo_plpg.cli.paper import document, say
+from arvo_plpg.cli.plain import plain
+from arvo_plpg.cli.progress import Progress
 from arvo_plpg.import_v1 import MOST_PER_BATCH, import_v1
 from arvo_plpg.schema.seed_tables import SeedTables
 
@@ -74,26 +76,27 @@ def add(subcommands: Subcommands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    report = import_v1(
-        dsn(arguments),
-        from_dsn=arguments.from_dsn,
-        tables=SeedTables(
-            schema=arguments.from_schema,
-            state=arguments.state_table,
-            lock=arguments.lock_table,
-            hierarchy=arguments.hierarchy_table,
-            time_zone=arguments.time_zone,
-        ),
-        schema=arguments.schema,
-        locked=arguments.locked,
-        dry_run=arguments.dry_run,
-        batch=arguments.batch,
-        most_refusals=arguments.report,
-        progress=_tell if sys.stderr.isatty() else None,
-        sql_root=arguments.sql_root,
-    )
+    with Progress("workflows") as progress:
+        report = import_v1(
+            dsn(arguments),
+            from_dsn=arguments.from_dsn,
+            tables=SeedTables(
+                schema=arguments.from_schema,
+                state=arguments.state_table,
+                lock=arguments.lock_table,
+                hierarchy=arguments.hierarchy_table,
+                time_zone=arguments.time_zone,
+            ),
+            schema=arguments.schema,
+            locked=arguments.locked,
+            dry_run=arguments.dry_run,
+            batch=arguments.batch,
+            most_refusals=arguments.report,
+            progress=lambda so_far: progress.advance(so_far.read - progress.done),
+            sql_root=arguments.sql_root,
+        )
     if arguments.json:
-        sys.stdout.write(json.dumps(report.as_dict(), indent=2) + "\n")
+        document(report.as_dict())
     else:
         _write(report)
     return 1 if report.refused else 0
@@ -101,26 +104,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _write(report: ImportReport) -> None:
     would = "would be " if report.dry_run else ""
-    sys.stdout.write(
+    say(
         f"read {report.read}: {would}taken {report.taken}, {would}updated {report.updated}, "
-        f"{would}placed {report.placed}, present {report.present}, refused {report.refused}\n"
+        f"{would}placed {report.placed}, present {report.present}, refused {report.refused}"
     )
     for code, times in sorted(report.reasons.items()):
-        sys.stdout.write(f"refused as {code}: {times}\n")
+        say(f"refused as {plain(code)}: {times}")
     for one in report.refusals:
-        sys.stdout.write(f"{json.dumps(one.subject)}: {one.detail}\n")
+        say(f"{json.dumps(one.subject)}: {plain(one.detail)}")
     if len(report.refusals) < report.refused:
-        sys.stdout.write(f"and {report.refused - len(report.refusals)} more\n")
-
-
-def _tell(report: ImportReport) -> None:
-    sys.stderr.write(f"\rread {report.read}, refused {report.refused}")
-    sys.stderr.flush()
+        say(f"and {report.refused - len(report.refusals)} more")
 
 
 def _batch(text: str) -> int:
-    number = _number(text)
-    if not 1 <= number <= MOST_PER_BATCH:
+    number = positive(text)
+    if number > MOST_PER_BATCH:
         raise argparse.ArgumentTypeError(f"{text!r} is not between 1 and {MOST_PER_BATCH}")
     return number
 

@@ -21,6 +21,7 @@ from arvo_plpg.cli.options import add_command, dsn, duration
 from arvo_plpg.cli.plain import plain_lines
 from arvo_plpg.cli.reload import WATCHED, reloading
 from arvo_plpg.errors import ArvoError, InvalidArgument
+from arvo_plpg.runtime.log_fields import FIELDS
 from arvo_plpg.schema.target import Target
 
 if TYPE_CHECKING:
@@ -207,6 +208,9 @@ class _JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+        }
+        told |= {
+            name: found for name in FIELDS if (found := getattr(record, name, None)) is not None
         }
         if record.exc_info:
             told["exception"] = self.formatException(record.exc_info)

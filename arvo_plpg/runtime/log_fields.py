@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     Logger: TypeAlias = logging.Logger | logging.LoggerAdapter[Any]
 
+FIELDS = ("event_id", "subject", "queue", "attempt", "outcome", "code")
+"""Names of the fields that records may have."""
 _LONGEST = 512
 
 

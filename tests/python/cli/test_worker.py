@@ -192,6 +192,21 @@ def test_logs_as_json(run, calls):
     assert set(lines[-1]) == {"at", "level", "logger", "message"}
 
 
+def test_logs_as_json_tell_of_which_delivery(run, calls, event, eventually):
+    process, _ = run("program:register", "--json")
+    calls.dispatch(event(data={"seconds": "long"}))  # which no handler can sleep
+    assert eventually(
+        lambda: [step.attempt for step in calls.trace("order/1")][-1:] == [3], seconds=60
+    )
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    lines = [json.loads(line) for line in process.stderr.read().splitlines()]
+    failed = [line for line in lines if "event_id" in line]
+    assert {line["attempt"] for line in failed} >= {1, 2}
+    assert {line["queue"] for line in failed} == {"com.example.task"}
+    assert {line["subject"] for line in failed} == {"order/1"}
+
+
 @pytest.mark.parametrize(
     ("target", "words"),
     [
