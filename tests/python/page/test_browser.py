@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 
+import httpx
 import pytest
 import uvicorn
 
@@ -68,6 +69,10 @@ def look(address, profile, *more):
 def test_a_live_page_renews_itself_and_breaks_no_rule(address, dispatch, tmp_path):
     place, asked = address
     dispatch("1", "com.example.task")
+    deadline = time.monotonic() + 20
+    while "com.example.task" not in httpx.get(place).text:  # queues are looked up now and then
+        assert time.monotonic() < deadline
+    asked.clear()
     document, complaints = look(place, tmp_path)
     assert "com.example.task" in document
     assert asked.count("/") >= 2
