@@ -27,8 +27,10 @@ def main() -> int:
         return _run(options)
     if options.command == "draw":
         path = options.data or _newest()
-        report.write(Recording.read(path))
-        print(f"{report.RESULTS.relative_to(ROOT)} drawn from {path.name}")
+        recording = Recording.read(path)
+        report.write(recording)
+        drawn, _ = report.place(recording.about["mode"])
+        print(f"{drawn.relative_to(ROOT)} drawn from {path.name}")
         return 0
     if options.command == "plans":
         with Server() as server:
@@ -110,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--no-plans", action="store_true", help="leave out the buffers")
     command.add_argument("--no-report", action="store_true", help="only record")
-    command = commands.add_parser("draw", help="write RESULTS.md and charts from recorded data")
+    command = commands.add_parser("draw", help="write tables and charts from recorded data")
     command.add_argument("data", nargs="?", type=Path, help="the newest of bench/results")
     command = commands.add_parser("plans", help="buffers of each call of the contract")
     command.add_argument("--sizes", nargs="+", type=int, default=(0, 10_000))

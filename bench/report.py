@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
 from bench import targets
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from bench.scenarios.scenario import Column, Scenario
 
-RESULTS = ROOT / "bench" / "RESULTS.md"
-CHARTS = ROOT / "bench" / "results"
+_RESULTS = ROOT / "bench" / "RESULTS.md"
+_CHARTS = ROOT / "bench" / "results"
 _OVER_TIME = {
     "rate": ("Rate over time under a held snapshot", "events per second"),
     "p99": ("Latency p99 over time under a held snapshot", "milliseconds"),
@@ -33,15 +34,32 @@ _OVER_TIME = {
 }
 
 
-def write(recording: Recording, results: Path = RESULTS, charts: Path = CHARTS) -> None:
-    """Draw the charts and write the tables."""
+def place(mode: str) -> tuple[Path, Path]:
+    """Where a mode has its results and its charts: the long one has its own beside the others."""
+    if mode == "full":
+        return _RESULTS.with_stem("RESULTS-full"), _CHARTS / "full"
+    return _RESULTS, _CHARTS
+
+
+def write(recording: Recording, results: Path | None = None, charts: Path | None = None) -> None:
+    """Draw the charts and write the tables, where :func:`place` says by default."""
+    usual = place(recording.about["mode"])
+    results, charts = results or usual[0], charts or usual[1]
     charts.mkdir(parents=True, exist_ok=True)
     for old in charts.glob("*.svg"):
         old.unlink()
     drawn = dict(_charts(recording))
     for name, picture in drawn.items():
         (charts / f"{name}.svg").write_text(picture)
-    results.write_text("\n".join([*_head(recording), *_sections(recording, set(drawn)), ""]))
+    results.write_text(
+        "\n".join(
+            [
+                *_head(recording),
+                *_sections(recording, set(drawn), relpath(charts, results.parent)),
+                "",
+            ]
+        )
+    )
 
 
 def _head(recording: Recording) -> Iterator[str]:
@@ -54,6 +72,10 @@ def _head(recording: Recording) -> Iterator[str]:
         f"{about['made']} at commit `{about['commit']}`, in {about.get('seconds', 0):,} s. "
         "[README.md](README.md) says how to read this. Written by a program: do not edit."
     )
+    left_out = [name for name in SCENARIOS if not any(recording.cells(name))]
+    if left_out:
+        yield ""
+        yield f"Parts of it; not run: {', '.join(left_out)}."
     if about["remark"]:
         yield ""
         yield f"**{about['remark']}**"
@@ -79,7 +101,8 @@ def _head(recording: Recording) -> Iterator[str]:
     yield (
         "With the package's defaults and concurrency 10, unless the line says otherwise; made by "
         "`bench/targets.py` from the figures below. The best peer is the best in any of its "
-        "configurations, the floors aside. For rates more is better, for times and costs less."
+        "configurations. The floor is what this machine lets anybody have: the bare minimum, done "
+        "by `raw` or by pgbench. For rates more is better, for times and costs less."
     )
     yield ""
     yield from targets.table(recording)
@@ -97,7 +120,7 @@ def _head(recording: Recording) -> Iterator[str]:
         yield f"| {name} | not measured | {why} | {PEERS[name].contract} |"
 
 
-def _sections(recording: Recording, drawn: set[str]) -> Iterator[str]:
+def _sections(recording: Recording, drawn: set[str], charts: str) -> Iterator[str]:
     for scenario in SCENARIOS.values():
         cells = list(recording.cells(scenario.name))
         if not cells:
@@ -111,7 +134,7 @@ def _sections(recording: Recording, drawn: set[str]) -> Iterator[str]:
         yield ""
         for picture in sorted(drawn):
             if picture.split("-")[0] == scenario.name:
-                yield f"![{scenario.title}](results/{picture}.svg)"
+                yield f"![{scenario.title}]({charts}/{picture}.svg)"
                 yield ""
         yield from _table(scenario, cells)
     if plans := recording.about.get("plans"):

@@ -38,6 +38,10 @@ Finder = Callable[["Recording"], Found | None]
 """Looks up a figure; None when it was not measured."""
 
 
+def nothing(_: Recording) -> None:
+    """There is no such figure."""
+
+
 @dataclass(frozen=True)
 class Target:
     """One promise.
@@ -49,6 +53,7 @@ class Target:
         unit: of it.
         ours: finds it in a record.
         rival: finds the best peer's.
+        floor: finds what two bare statements, or pgbench, reach beside it.
         at_most: whether less is better.
         digits: that are shown.
     """
@@ -58,7 +63,8 @@ class Target:
     wanted: float
     unit: str
     ours: Finder
-    rival: Finder = lambda _: None
+    rival: Finder = nothing
+    floor: Finder = nothing
     at_most: bool = False
     digits: int = 0
 
@@ -68,11 +74,11 @@ class Target:
 
 
 def table(recording: Recording) -> Iterator[str]:
-    """One row per target: wanted, measured, beside the best peer, and whether it was met."""
-    yield "| | target | wanted | measured | best peer | ours / peer | met? |"
-    yield "|---|---|---:|---:|---:|---:|---|"
+    """One row per target: wanted, measured, beside the best peer and the floor, and whether met."""
+    yield "| | target | wanted | measured | best peer | ours / peer | floor | ours / floor | met? |"
+    yield "|---|---|---:|---:|---:|---:|---:|---:|---|"
     for target in TARGETS:
-        ours, rival = target.ours(recording), target.rival(recording)
+        ours, rival, floor = (find(recording) for find in (target.ours, target.rival, target.floor))
         sign = "≤" if target.at_most else "≥"
         wanted = f"{sign} {target.wanted:,.{target.digits}f} {target.unit}".strip()
         row = [
@@ -82,9 +88,13 @@ def table(recording: Recording) -> Iterator[str]:
             _shown(ours, target),
             _shown(rival, target),
         ]
-        row.append(f"{ours.value / rival.value:.2f}" if ours and rival and rival.value else "-")
+        row += [_beside(ours, rival), _shown(floor, target), _beside(ours, floor)]
         row.append("not measured" if ours is None else "yes" if target.met(ours) else "**no**")
         yield "| " + " | ".join(row) + " |"
+
+
+def _beside(ours: Found | None, other: Found | None) -> str:
+    return f"{ours.value / other.value:.2f}" if ours and other and other.value else "-"
 
 
 def _shown(found: Found | None, target: Target) -> str:
@@ -93,23 +103,31 @@ def _shown(found: Found | None, target: Target) -> str:
     return f"{found.value:,.{target.digits}f}" + (f" ({found.of})" if found.of else "")
 
 
-def figure(
-    recording: Recording, scenario: str, column: str, case: str = "", configuration: str = "default"
-) -> float | None:
-    """The median of ours."""
-    for known, rounds in recording.cells(scenario):
-        if known == ("arvo", configuration, case):
-            spread = Spread.of(rounds, column)
-            return spread.middle if spread else None
-    return None
+def _of(peer: str, scenario: str, column: str, case: str, configuration: str) -> Finder:
+    """The median of one cell."""
+
+    def find(recording: Recording) -> Found | None:
+        for known, rounds in recording.cells(scenario):
+            if known == (peer, configuration, case):
+                spread = Spread.of(rounds, column)
+                return Found(spread.middle) if spread else None
+        return None
+
+    return find
 
 
 def _ours(scenario: str, column: str, case: str = "", configuration: str = "default") -> Finder:
-    def find(recording: Recording) -> Found | None:
-        value = figure(recording, scenario, column, case, configuration)
-        return None if value is None else Found(value)
+    return _of("arvo", scenario, column, case, configuration)
 
-    return find
+
+def _raw(scenario: str, column: str, case: str = "", configuration: str = "fast") -> Finder:
+    """Our floor: a table, SKIP LOCKED, and nothing of what makes a queue."""
+    return _of("raw", scenario, column, case, configuration)
+
+
+def _bare(case: str, scenario: str = "floors") -> Finder:
+    """What pgbench, or COPY, does with one table."""
+    return _of("floor", scenario, "rate", case, "pgbench")
 
 
 def _rival(
@@ -173,7 +191,7 @@ def _flat(recording: Recording, marks: tuple[str, ...]) -> Found | None:
 
 def _life_of_peer(recording: Recording) -> Found | None:
     """WAL of enqueuing in batches and of draining, beyond the event itself."""
-    payload = figure(recording, "life", "payload")
+    payload = _ours("life", "payload")(recording)
     if payload is None:
         return None
     enqueued: dict[str, float] = {}
@@ -181,7 +199,7 @@ def _life_of_peer(recording: Recording) -> Found | None:
         if case == "batches of 1000" and (spread := Spread.of(rounds, "wal")):
             enqueued[peer] = spread.middle
     found = [
-        Found(enqueued[peer] + spread.middle - payload, f"{peer} {configuration}")
+        Found(enqueued[peer] + spread.middle - payload.value, f"{peer} {configuration}")
         for (peer, configuration, _), rounds in recording.cells("drain")
         if peer not in _NOT_RIVALS and peer in enqueued
         if (spread := Spread.of(rounds, "wal"))
@@ -224,6 +242,7 @@ TARGETS: tuple[Target, ...] = (
         "events/s",
         _ours("drain", "rate"),
         _rival("drain", "rate"),
+        floor=_raw("drain", "rate"),
     ),
     Target(
         1,
@@ -239,6 +258,7 @@ TARGETS: tuple[Target, ...] = (
         1.5,
         "times",
         _ratio(_ours("drain2", "rate"), _ours("drain", "rate")),
+        floor=_ratio(_raw("drain2", "rate"), _raw("drain", "rate")),
         digits=2,
     ),
     Target(
@@ -248,6 +268,7 @@ TARGETS: tuple[Target, ...] = (
         "events/s",
         _ours("drain", "rate", configuration="batch"),
         _rival("drain", "rate", batch=True),
+        floor=_raw("drain", "rate", configuration="batch"),
     ),
     Target(
         2,
@@ -256,6 +277,7 @@ TARGETS: tuple[Target, ...] = (
         "ms",
         _ours("latency", "p50"),
         _rival("latency", "p50", lowest=True),
+        floor=_raw("latency", "p50"),
         at_most=True,
         digits=1,
     ),
@@ -266,6 +288,7 @@ TARGETS: tuple[Target, ...] = (
         "ms",
         _ours("latency", "p99"),
         _rival("latency", "p99", lowest=True),
+        floor=_raw("latency", "p99"),
         at_most=True,
         digits=1,
     ),
@@ -276,6 +299,7 @@ TARGETS: tuple[Target, ...] = (
         "ms",
         _ours("chain", "p50"),
         _rival("chain", "p50", lowest=True),
+        floor=_raw("chain", "p50"),
         at_most=True,
         digits=1,
     ),
@@ -286,6 +310,7 @@ TARGETS: tuple[Target, ...] = (
         "chains/s",
         _ours("burst", "rate", "one per call"),
         _rival("burst", "rate", case="one per call"),
+        floor=_raw("burst", "rate", "one per call"),
     ),
     Target(
         2,
@@ -294,8 +319,16 @@ TARGETS: tuple[Target, ...] = (
         "chains/s",
         _ours("burst", "rate", "in a batch"),
         _rival("burst", "rate", case="in a batch"),
+        floor=_raw("burst", "rate", "in a batch"),
     ),
-    Target(3, "stateful steps", 4_000, "steps/s", _ours("steps", "rate")),
+    Target(
+        3,
+        "stateful steps",
+        4_000,
+        "steps/s",
+        _ours("steps", "rate"),
+        floor=_bare("stateful step, 10 clients"),
+    ),
     Target(
         3,
         "idle, a workflow of 6 stateful steps, p50",
@@ -312,6 +345,7 @@ TARGETS: tuple[Target, ...] = (
             4.0 * seed,
             "cycles/s",
             _ours("memory", "rate", f"{lanes} connections"),
+            floor=_raw("memory", "rate", f"{lanes} connections", "default"),
         )
         for lanes, seed in _SEED_CYCLES.items()
     ),
@@ -322,6 +356,7 @@ TARGETS: tuple[Target, ...] = (
         "events/s",
         _ours("enqueue", "rate", "one per call, 1 connection"),
         _rival("enqueue", "rate", case="one per call, 1 connection"),
+        floor=_raw("enqueue", "rate", "one per call, 1 connection"),
     ),
     Target(
         4,
@@ -330,6 +365,7 @@ TARGETS: tuple[Target, ...] = (
         "events/s",
         _ours("enqueue", "rate", "one per call, 10 connections"),
         _rival("enqueue", "rate", case="one per call, 10 connections"),
+        floor=_raw("enqueue", "rate", "one per call, 10 connections"),
     ),
     Target(
         4,
@@ -338,6 +374,7 @@ TARGETS: tuple[Target, ...] = (
         "events/s",
         _ours("enqueue", "rate", _ENQUEUE),
         _rival("enqueue", "rate", case=_ENQUEUE),
+        floor=_raw("enqueue", "rate", _ENQUEUE),
     ),
     Target(
         4,
@@ -346,6 +383,7 @@ TARGETS: tuple[Target, ...] = (
         "events/s",
         _ours("enqueue", "rate", COPY),
         _rival("enqueue", "rate", case=_ENQUEUE),
+        floor=_bare("COPY of 1000"),
     ),
     *(
         Target(
@@ -354,6 +392,7 @@ TARGETS: tuple[Target, ...] = (
             0.9,
             "times",
             _woken(case),
+            floor=_ratio(_bare("insert and notify", "notify"), _bare("insert", "notify")),
             digits=2,
         )
         for case in (ELSEWHERE, HERE, AWAKE)

@@ -168,10 +168,31 @@ def test_tables_and_charts_come_from_the_record_alone(tmp_path):
     assert "| **arvo default** | 2,000 (1,000 … 3,000) |" in text
     assert "raw fast : no figure: <it> failed" in text
     assert "| pgque | not measured | not to be had |" in text
+    assert "Parts of it; not run: drain2, " in text
+    assert "](charts/drain-0.svg)" in text
     drawn = {path.name for path in (tmp_path / "charts").glob("*.svg")}
     assert drawn == {"drain-0.svg", "held-ours-rate.svg", "held-ours-dead.svg"}
     for name in drawn:
         assert ET.fromstring((tmp_path / "charts" / name).read_text()).tag.endswith("svg")
+
+
+def test_the_long_run_has_a_place_of_its_own():
+    results, charts = report.place("full")
+    assert results.name == "RESULTS-full.md"
+    assert charts.name == "full"
+    assert report.place("quick") == (results.with_name("RESULTS.md"), charts.parent)
+
+
+def test_each_floor_of_the_targets_is_measured_by_a_scenario(context):
+    """A name that no cell has would leave the floor out without anybody noticing."""
+    everybody = replace(context, environments=dict.fromkeys(("arvo", "raw")))
+    made = recording()
+    for name, scenario in SCENARIOS.items():
+        for cell in scenario.cells(everybody):
+            add(made, name, cell.peer, cell.configuration, cell.case, rate=1.0, p50=1.0, p99=1.0)
+    floors = [target for target in targets.TARGETS if target.floor is not targets.nothing]
+    assert len(floors) > 15
+    assert all(target.floor(made) for target in floors)
 
 
 def targets_of(given):
@@ -186,18 +207,20 @@ def test_targets_are_judged_by_the_median_and_beside_the_best_peer():
     made = recording()
     rows = targets_of(made)
     drain = "drain, one process, concurrency 10"
-    assert rows[drain] == ["≥ 30,000 events/s", "2,000", "-", "-", "**no** |"]
+    assert rows[drain] == ["≥ 30,000 events/s", "2,000", "-", "-", "-", "-", "**no** |"]
     beside = "the same beside the fastest peer as it is tuned"
     assert rows[beside][-1] == "not measured |"
-    assert rows["rate under a held snapshot, beside clean"][1:] == ["0.99", "-", "-", "yes |"]
+    held = rows["rate under a held snapshot, beside clean"]
+    assert held[1:] == ["0.99", "-", "-", "-", "-", "yes |"]
 
     add(made, "drain", "graphile", "default", rate=900.0)
     add(made, "drain", "graphile", "fast", rate=1000.0)
     add(made, "drain", "pgmq", "batch", rate=5000.0)  # another kind of handler
-    add(made, "drain", "raw", "default", rate=9000.0)  # a floor, no peer
+    add(made, "drain", "raw", "fast", rate=8000.0)  # a floor, no peer
     rows = targets_of(made)
-    assert rows[drain][1:] == ["2,000", "1,000 (graphile fast)", "2.00", "**no** |"]
-    assert rows[beside] == ["≥ 1.20 times", "2.00 (graphile fast)", "-", "-", "yes |"]
+    floor = ["8,000", "0.25"]
+    assert rows[drain][1:] == ["2,000", "1,000 (graphile fast)", "2.00", *floor, "**no** |"]
+    assert rows[beside] == ["≥ 1.20 times", "2.00 (graphile fast)", "-", "-", "-", "-", "yes |"]
     assert rows["drain with a handler of lists"][2] == "5,000 (pgmq batch)"
 
 
@@ -207,7 +230,7 @@ def test_a_target_for_which_less_is_better_is_met_from_below():
     add(made, "latency", "awa", "default", p50=5.0, p99=30.0)
     rows = targets_of(made)
     idle = "idle, dispatch until the handler starts, p50"
-    assert rows[idle] == ["≤ 2.5 ms", "2.5", "5.0 (awa default)", "0.50", "yes |"]
+    assert rows[idle] == ["≤ 2.5 ms", "2.5", "5.0 (awa default)", "0.50", "-", "-", "yes |"]
     assert rows["the same, p99"][-1] == "**no** |"
 
 
@@ -238,7 +261,7 @@ def test_log_beyond_the_payload_is_compared_over_the_whole_life():
     add(made, "enqueue", "awa", "fast", "batches of 1000", wal=1000.0)
     add(made, "drain", "awa", "fast", wal=700.0)
     row = targets_of(made)["WAL beyond the event itself, whole life, 100 at a time"]
-    assert row == ["≤ 300 bytes", "250", "1,100 (awa fast)", "0.23", "yes |"]
+    assert row == ["≤ 300 bytes", "250", "1,100 (awa fast)", "0.23", "-", "-", "yes |"]
 
 
 def test_a_flow_is_told_by_buckets_and_what_failed_first_has_no_latency():

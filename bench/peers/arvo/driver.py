@@ -98,14 +98,14 @@ class ArvoDriver(Driver):
     async def send_many(self, lane: int, given: list[Document]) -> None:
         if self.settings.get("mix"):
             given = [mixed(item) for item in given]
-        events = [arvo.ArvoEvent.from_dict(item) for item in given]
+        events = (arvo.ArvoEvent.from_dict(item) for item in given)
         if self.settings.get("copy"):
             copy: Any = getattr(Broker(self._connections[lane]), "dispatch_copy", None)
             if copy is None:
                 raise NotImplementedError("dispatch_copy is not in this version")
-            await copy(events)
+            await copy(events)  # a stream: while the server works on a batch, the next is made
             return
-        await Broker(self._connections[lane]).dispatch_many(events)
+        await Broker(self._connections[lane]).dispatch_many(list(events))
 
     async def work(self, concurrency: int, job: Job) -> None:
         wide = self.settings.get("concurrency", concurrency)
