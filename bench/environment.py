@@ -70,7 +70,7 @@ def install(peer: Peer) -> Environment:
 
 def _virtual(peer: Peer) -> Path:
     place = CACHE / f"python-{peer.name}"
-    wanted = "\n".join(peer.requires)
+    wanted = "\n".join([*peer.requires, str(place)])  # which its programs name, once and for all
     mark = place / ".installed"
     if not mark.exists() or mark.read_text() != wanted:
         shutil.rmtree(place, ignore_errors=True)

@@ -96,7 +96,7 @@ def _once(context: Context, scenario: Scenario, cell: Cell, number: int) -> Iter
             )
     except (DriverError, PgbenchError, psycopg.Error) as error:
         place = (scenario.name, cell.peer, cell.configuration, cell.case, number)
-        yield Measurement(*place, fault=f"{error}")
+        yield Measurement(*place, fault=f"{error}".replace(str(ROOT), "."))
 
 
 def _about(
