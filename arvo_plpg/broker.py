@@ -27,7 +27,7 @@ from arvo_plpg.errors import (
     SourceMismatch,
     WorkflowCompletionNotConfigured,
 )
-from arvo_plpg.event import ArvoEvent
+from arvo_plpg.event import ArvoEvent, check_events
 from arvo_plpg.options import DispatchOptions, HandlerOptions, StartAfter
 from arvo_plpg.runtime.connect import Pool, lend, open_pool, shake_hands
 from arvo_plpg.runtime.ending import end
@@ -284,7 +284,7 @@ class PostgresEventBroker:
             WorkflowCompletionNotConfigured: this broker is strict, and nobody listens to results.
             SourceMismatch: this broker is strict, and the event has another source.
         """
-        _check_events([event])
+        check_events([event])
         self._check_sources([event])
         given = self._options(options, start_after, priority)
         async with self._connection(connection) as used:
@@ -306,7 +306,7 @@ class PostgresEventBroker:
         options: DispatchOptions | None = None,
     ) -> list[Dispatched]:
         """Accept events in order, all or none; otherwise as :meth:`dispatch`."""
-        _check_events(events)
+        check_events(events)
         self._check_sources(events)
         given = self._options(options, start_after, priority)
         async with self._connection(connection) as used:
@@ -350,7 +350,7 @@ class PostgresEventBroker:
 
     async def _checked(self, events: AsyncEvents) -> AsyncIterator[ArvoEvent]:
         async for event in AsyncStream(events):
-            _check_events([event])
+            check_events([event])
             self._check_sources([event])
             yield event
 
@@ -484,14 +484,3 @@ def _checked_options(options: HandlerOptions | None) -> HandlerOptions:
             field="options",
         )
     return options
-
-
-def _check_events(events: Sequence[object]) -> None:
-    for event in events:
-        if not isinstance(event, ArvoEvent):
-            raise InvalidArgument(
-                "argument is not valid",
-                detail=f"event is of type {type(event).__name__}",
-                hint="Give an ArvoEvent: of a factory, create_arvo_event or ArvoEvent.from_dict.",
-                field="event",
-            )

@@ -340,6 +340,11 @@ _FOREIGN: dict[str | None, tuple[type[ArvoError], str, str]] = {
         "the connected user may not do this",
         "Ask for the role that may: client, worker, operator or monitor of this installation.",
     ),
+    "42703": (
+        SchemaTooOld,
+        "the rows of the contract lack a column",
+        "Run: arvo-plpg migrate",
+    ),
     "42883": (
         SchemaTooOld,
         "no function of the contract takes these arguments",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticSerializationError, to_json
 
+from arvo_plpg.errors import InvalidArgument
 from arvo_plpg.event_id import EventId, create_arvo_event_id
 from arvo_plpg.frozen import FrozenDict, freeze, thaw
 from arvo_plpg.model_error import EventTooLargeError, InvalidEventError
@@ -453,3 +454,19 @@ def create_arvo_event(
 
 def _encoded(value: Any) -> Any:  # noqa: ANN401 - what is no text is left for the validation
     return encode_uri(value) if isinstance(value, str) and value else value
+
+
+def check_events(events: Iterable[object]) -> None:
+    """Refuse what is no event.
+
+    Raises:
+        InvalidArgument: something is no ArvoEvent.
+    """
+    for event in events:
+        if not isinstance(event, ArvoEvent):
+            raise InvalidArgument(
+                "argument is not valid",
+                detail=f"event is of type {type(event).__name__}",
+                hint="Give an ArvoEvent: of a factory, create_arvo_event or ArvoEvent.from_dict.",
+                field="event",
+            )

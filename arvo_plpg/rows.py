@@ -63,8 +63,9 @@ class Dispatched(NamedTuple):
     """Where an event went.
 
     ``outcome`` is queued, deferred, debounced, duplicate, throttled, domained or unroutable;
-    A published event that nobody subscribes to is unheard. ``delivery`` is that of the first one
-    for a duplicate, of the one in the way for a throttled, None for an unheard event.
+    a published event that nobody subscribes to is unheard, and closed for a queue that subscribes
+    and is closed to the publisher. ``delivery`` is that of the first one for a duplicate, of the
+    one in the way for a throttled, None for an unheard or closed event.
     """
 
     ordinal: int

@@ -72,7 +72,7 @@ class Shop:
 
 async def live(dsn: str, stop: threading.Event) -> None:
     """Work until told to stop."""
-    await show(dsn, "arvo", lambda _: None)
+    await show(dsn, "arvo", lambda _: None, lambda _: None)
     names = list(STEPS)
     options = arvo.HandlerOptions(
         worker=arvo.WorkerOptions(concurrency=6, retry_limit=1, retry_delay=1)

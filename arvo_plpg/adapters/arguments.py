@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from arvo_plpg.errors import InvalidArgument, InvalidOption
-from arvo_plpg.event import ArvoEvent
+from arvo_plpg.errors import InvalidOption
+from arvo_plpg.event import check_events
 from arvo_plpg.options import DispatchOptions, StartAfter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from arvo_plpg.event import ArvoEvent
 
 
 class DispatchFields(TypedDict, total=False):
@@ -35,14 +37,7 @@ def checked(events: Sequence[ArvoEvent], fields: DispatchFields) -> tuple[str, d
         InvalidArgument: something is no ArvoEvent.
         InvalidOption: an option is not valid.
     """
-    for event in events:
-        if not isinstance(event, ArvoEvent):
-            raise InvalidArgument(
-                "argument is not valid",
-                detail=f"event is of type {type(event).__name__}",
-                hint="Give an ArvoEvent: of a factory, create_arvo_event or ArvoEvent.from_dict.",
-                field="event",
-            )
+    check_events(events)
     unknown = sorted(fields.keys() - DispatchFields.__annotations__.keys())
     if unknown:
         raise TypeError(f"dispatch() has no argument {unknown[0]!r}")

@@ -43,8 +43,8 @@ from arvo_plpg.cli import (
 )
 from arvo_plpg.cli.options import Parser
 from arvo_plpg.cli.paper import json_line
-from arvo_plpg.cli.plain import plain_lines
 from arvo_plpg.errors import ArvoError
+from arvo_plpg.plain import plain_lines
 
 if TYPE_CHECKING:
     import argparse

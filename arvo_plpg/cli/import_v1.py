@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from arvo_plpg.cli.options import add_command, dsn, positive
 from arvo_plpg.cli.paper import document, say
-from arvo_plpg.cli.plain import plain
 from arvo_plpg.cli.progress import Progress
 from arvo_plpg.import_v1 import MOST_PER_BATCH, import_v1
+from arvo_plpg.plain import plain
 from arvo_plpg.schema.seed_tables import SeedTables
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from arvo_plpg.cli.plain import plain_lines, without_passwords
+from arvo_plpg.cli.plain import without_passwords
 from arvo_plpg.errors import ArvoError
+from arvo_plpg.plain import plain_lines
 from arvo_plpg.schema.lock import WAIT
 from arvo_plpg.schema.names import ORIGIN, Names
 

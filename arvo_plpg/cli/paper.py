@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from arvo_plpg.cli.plain import plain
+from arvo_plpg.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

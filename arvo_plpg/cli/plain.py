@@ -1,39 +1,18 @@
-"""Plain: values as words that are safe to show.
-
-What comes from a database is somebody else's text. A control character in it could move the
-cursor, change colours, retitle the window or forge a line, and an override of the direction of
-writing could make it read as something else. So nothing is shown that is not printable.
-"""
+"""Plain: figures, times and errors in words for a line, and texts without their passwords."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
 
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+from arvo_plpg.plain import plain
+
 _CREDENTIALS = re.compile(r"(://[^\s:/@]*:)[^\s@]*(@)")
 _PASSWORD = re.compile(r"(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)")
 _SECOND = timedelta(seconds=1)
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
-
-
-def plain(value: object) -> str:
-    r"""Return a text on one line in which what is not printable is escaped, ``\x1b`` say."""
-    return _UNPRINTABLE.sub(_escaped, str(value))
-
-
-def plain_lines(text: str) -> str:
-    """Return a text of several lines in which only the line ends are left as they are."""
-    return "\n".join(map(plain, text.split("\n")))
-
-
-def _escaped(match: re.Match[str]) -> str:
-    character = match[0]
-    if character.isprintable():
-        return character
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def without_passwords(text: str) -> str:
@@ -90,4 +69,4 @@ def error_line(error: dict[str, object] | None) -> str:
         return ""
     words = [str(error[key]) for key in ("name", "message") if error.get(key)]
     text = ": ".join(words) or str(error)
-    return plain(text if len(text) <= 200 else text[:199] + "…")  # noqa: PLR2004
+    return plain(text, 200)

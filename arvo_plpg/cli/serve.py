@@ -6,6 +6,7 @@ import ipaddress
 import os
 import secrets
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,9 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to bind (default: %(default)s)"
     )
-    parser.add_argument("--port", type=port, default=8321, help="port (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=port, default=8321, help="port; 0: a free one (default: %(default)s)"
+    )
     parser.add_argument(
         "--allowed-host",
         action="append",
@@ -68,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         import uvicorn  # noqa: PLC0415 - an extra
 
         from arvo_plpg.page import PageOptions, create_app  # noqa: PLC0415
+        from arvo_plpg.page.serving import Server  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise PackageMissing(str(error.name), "page") from error
     token = _token(arguments.token_file)
@@ -94,22 +98,31 @@ def run(arguments: argparse.Namespace) -> int:
         allow_actions=arguments.allow_actions,
         show_payloads=arguments.show_payloads,
     )
-    app = create_app(options)
-    url = f"http://{arguments.host}:{arguments.port}/"
-    if arguments.json:
-        sys.stdout.write(json_line({"url": url}))
-        sys.stdout.flush()
-    else:
-        sys.stderr.write(f"arvo-plpg: {url}\n")
-    uvicorn.run(
-        app,
+    config = uvicorn.Config(
+        create_app(options),
         host=arguments.host,
         port=arguments.port,
         log_level="warning",
         server_header=False,
         proxy_headers=False,
     )
+    try:
+        Server(config, partial(_tell, arguments)).run()
+    except KeyboardInterrupt:
+        return 0
+    except SystemExit:  # uvicorn has said why it cannot begin
+        return 1
     return 0
+
+
+def _tell(arguments: argparse.Namespace, bound: int) -> None:
+    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    url = f"http://{host}:{bound}/"
+    if arguments.json:
+        sys.stdout.write(json_line({"url": url}))
+        sys.stdout.flush()
+    else:
+        sys.stderr.write(f"arvo-plpg: {url}\n")
 
 
 def _token(file: Path | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Tree: the story of a workflow, drawn: each event under the one that it answers."""
+"""Tree: the story of a workflow, drawn with the characters of a terminal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from arvo_plpg.cli.paper import Word, width_of
 from arvo_plpg.cli.plain import error_line, moment, span
+from arvo_plpg.story import branches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,34 +78,15 @@ def _padded(line: Sequence[Word], widths: Sequence[int]) -> Iterator[Word]:
 
 
 def _lines(steps: Sequence[Step]) -> Iterator[list[Word]]:
-    deliveries: dict[str, list[Step]] = {}
-    for step in steps:
-        deliveries.setdefault(step.event_id, []).append(step)
-    answers: dict[str | None, list[str]] = {}
-    for event_id, (first, *_) in deliveries.items():
-        asked = first.parent_id if first.parent_id in deliveries else None
-        answers.setdefault(asked, []).append(event_id)
-    # An event may name a parent that names it in turn, so what is drawn is not drawn again; and a
-    # chain may be long, so this does not recurse.
-    drawn: set[str] = set()
-    for root in (*answers.get(None, ()), *deliveries):
-        stack = [(root, "", "")]
-        while stack:
-            event_id, branch, below = stack.pop()
-            if event_id in drawn:
-                continue
-            drawn.add(event_id)
-            children = [child for child in answers.get(event_id, ()) if child not in drawn]
-            for step in deliveries[event_id]:
-                yield _line(step, branch)
-                branch = below
-                if step.error:
-                    stem = below + ("│  " if children else "   ")
-                    yield [Word(stem + error_line(step.error), "bad")]
-            for child in reversed(children):
-                last = child == children[-1]
-                more = ("└─ ", "   ") if last else ("├─ ", "│  ")
-                stack.append((child, below + more[0], below + more[1]))
+    for branch in branches(steps):
+        below = "".join("   " if last else "│  " for last in branch.lasts)
+        joint = below[:-3] + ("└─ " if branch.lasts[-1] else "├─ ") if branch.lasts else ""
+        for step in branch.deliveries:
+            yield _line(step, joint)
+            joint = below
+            if step.error:
+                stem = below + ("│  " if branch.answered else "   ")
+                yield [Word(stem + error_line(step.error), "bad")]
 
 
 def _line(step: Step, branch: str) -> list[Word]:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, cast
 from arvo_plpg.broker import PostgresEventBroker
 from arvo_plpg.cli.health import Health
 from arvo_plpg.cli.options import add_command, dsn, duration
-from arvo_plpg.cli.plain import plain_lines
 from arvo_plpg.cli.reload import WATCHED, reloading
 from arvo_plpg.errors import ArvoError, InvalidArgument
+from arvo_plpg.plain import plain_lines
 from arvo_plpg.runtime.log_fields import FIELDS
 from arvo_plpg.schema.target import Target
 

@@ -18,7 +18,6 @@ from arvo_plpg.demo.mishaps import (
     ErrandHandler,
     errand,
 )
-from arvo_plpg.demo.story import draw
 from arvo_plpg.demo.weighted_average import (
     WEIGHTED_AVERAGE_CONTRACT,
     create_weighted_average_workflow,
@@ -27,10 +26,10 @@ from arvo_plpg.event_factory import create_arvo_event_factory
 from arvo_plpg.options import HandlerOptions, QueueOptions, WorkerOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from arvo_plpg.event import ArvoEvent
-    from arvo_plpg.rows import DeadLetter
+    from arvo_plpg.rows import DeadLetter, Step
 
 CLIENT = "com.demo.client"
 DEAD_LETTERS = "com.demo.broken.service.dead"
@@ -73,13 +72,19 @@ def approve(event: ArvoEvent) -> list[ArvoEvent]:
     ]
 
 
-async def show(dsn: str, schema: str, say: Callable[[str], None]) -> None:
+async def show(
+    dsn: str,
+    schema: str,
+    say: Callable[[str], None],
+    tell: Callable[[Sequence[Step]], None],
+) -> None:
     """Run everything on a migrated database.
 
     Args:
         dsn: the database.
         schema: name of the installation.
         say: takes each line of the report.
+        tell: takes each story that is to be told.
 
     Raises:
         AssertionError: a result is not what it should be.
@@ -107,7 +112,7 @@ async def show(dsn: str, schema: str, say: Callable[[str], None]) -> None:
         await second.register(create_product_handler(), many)
         await third.on_workflow_complete(source=CLIENT, listener=arrive, options=many)
         third.on_domained_event(approve)
-        demonstration = _Demonstration(third, inbox, say)
+        demonstration = _Demonstration(third, inbox, say, tell)
         await demonstration.average()
         await demonstration.weighted_average()
         await demonstration.flaky()
@@ -117,11 +122,16 @@ async def show(dsn: str, schema: str, say: Callable[[str], None]) -> None:
 
 class _Demonstration:
     def __init__(
-        self, broker: PostgresEventBroker, inbox: Inbox, say: Callable[[str], None]
+        self,
+        broker: PostgresEventBroker,
+        inbox: Inbox,
+        say: Callable[[str], None],
+        tell: Callable[[Sequence[Step]], None],
     ) -> None:
         self._broker = broker
         self._inbox = inbox
         self._say = say
+        self._tell = tell
 
     async def average(self) -> None:
         factory = create_arvo_event_factory(AVERAGE_CONTRACT.version("1.0.0"))
@@ -131,7 +141,7 @@ class _Demonstration:
         )
         await self._broker.dispatch(start)
         answer = await self._inbox.answer_to(start)
-        await self._tell(start)
+        await self._story_of(start)
         _expect(answer.data["average"], 20)
         self._say(f"  average = {answer.data['average']:g}\n")
 
@@ -145,7 +155,7 @@ class _Demonstration:
         )
         await self._broker.dispatch(start)
         answer = await self._inbox.answer_to(start)
-        await self._tell(start)
+        await self._story_of(start)
         _expect(answer.data["output"], 7.5)
         self._say(f"  weighted average = {answer.data['output']:g}\n")
 
@@ -158,7 +168,7 @@ class _Demonstration:
         event = errand(FLAKY_CONTRACT, source=CLIENT, text="try, try again")
         await self._broker.dispatch(event)
         answer = await self._inbox.answer_to(event)
-        await self._tell(event)
+        await self._story_of(event)
         _expect(answer.data["attempts"], 3)
         self._say("")
 
@@ -178,7 +188,7 @@ class _Demonstration:
             while not letters:
                 await asyncio.sleep(0.02)
                 letters = await self._letters_of(event)
-            await self._tell(event)
+            await self._story_of(event)
             letter = letters[0]
             error = letter.error or {}
             self._say(
@@ -189,18 +199,18 @@ class _Demonstration:
             service.repair()
             await broker.redrive(dead=[letter.dead])
         await self._inbox.answer_to(event)
-        await self._tell(event)
+        await self._story_of(event)
         self._say("")
 
     async def late(self) -> None:
         event = errand(LATE_CONTRACT, source=CLIENT, text="is anybody there?")
         accepted = await self._broker.dispatch(event)
         self._say(f"An event that nobody handles: {accepted.outcome}. It is not lost, it waits:")
-        await self._tell(event)
+        await self._story_of(event)
         self._say("A handler is registered for it, and it is delivered:")
         await self._broker.register(ErrandHandler(LATE_CONTRACT))
         await self._inbox.answer_to(event)
-        await self._tell(event)
+        await self._story_of(event)
         self._say("")
 
     async def _letters_of(self, event: ArvoEvent) -> list[DeadLetter]:
@@ -208,15 +218,14 @@ class _Demonstration:
             letters = await broker.dead_letters(DEAD_LETTERS)
         return [letter for letter in letters if letter.event_id == event.id]
 
-    async def _tell(self, event: ArvoEvent) -> None:
-        """Print the story, once what was last reported is settled."""
+    async def _story_of(self, event: ArvoEvent) -> None:
+        """Tell the story, once what was last reported is settled."""
         async with asyncio.timeout(DEADLINE_SECONDS), self._broker.connection() as broker:
             steps = await broker.trace(event.subject)
             while any(step.outcome == "active" for step in steps):
                 await asyncio.sleep(0.01)
                 steps = await broker.trace(event.subject)
-        for line in draw(steps):
-            self._say("  " + line)
+        self._tell(steps)
 
 
 def _expect(found: object, expected: object) -> None:

@@ -23,6 +23,7 @@ from arvo_plpg.handlers.handler_span import InheritFrom, handler_span, record_ou
 from arvo_plpg.machine_memory import MachineMemory, MemoryMetadata, StateRecord
 from arvo_plpg.model_error import InvalidSubjectError
 from arvo_plpg.payload import PARENT_SUBJECT
+from arvo_plpg.plain import plain
 from arvo_plpg.subject import ArvoOrchestrationSubject, SubjectContent
 from arvo_plpg.trace_context import TraceHeaders, span_headers
 from arvo_plpg.violation import (
@@ -295,7 +296,7 @@ class WorkflowHandler(ABC):
             return ArvoOrchestrationSubject.parse(event.subject)
         except InvalidSubjectError as error:
             raise ExecutionViolation(
-                f"Invalid event (id={_one_line(event.id)}) subject format. Expected an "
+                f"Invalid event (id={plain(event.id)}) subject format. Expected an "
                 f"ArvoOrchestrationSubject but received '{event.subject}'. The subject must follow "
                 "the format specified by ArvoOrchestrationSubject schema"
             ) from error
@@ -393,11 +394,6 @@ def _emitted_before(state: StateRecord, event: ArvoEvent) -> list[ArvoEvent] | N
     if consumed.get("id") != event.id or consumed.get("source") != event.source:
         return None
     return [ArvoEvent.from_trusted_dict(produced) for produced in events.get("produced") or ()]
-
-
-def _one_line(text: str) -> str:
-    """Give a text of strangers as it is, or escaped where it could forge a line of a log."""
-    return text if text.isprintable() else ascii(text)
 
 
 def _ignore(span: Span, event: ArvoEvent, reason: str) -> None:

@@ -64,9 +64,7 @@ def create_app(options: PageOptions) -> Starlette:
         return Response(body, headers={"content-type": kind})
 
     async def healthz(_: Request) -> Response:
-        return PlainTextResponse(
-            "ok\n" if source.up else "the database does not answer\n", 200 if source.up else 503
-        )
+        return PlainTextResponse(f"{source.trouble or 'ok'}\n", 503 if source.trouble else 200)
 
     shown = {
         "/": pages.overview,

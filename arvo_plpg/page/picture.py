@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from arvo_plpg.page.looks import duration, short, subject_name
+from arvo_plpg.story import branches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from arvo_plpg.rows import Step
 
@@ -116,15 +117,16 @@ def draw(steps: Sequence[Step], now: datetime | None = None) -> Picture | None:
     scale = _Scale(first, (last - first).total_seconds())
     rows: list[Row] = []
     places: dict[str, tuple[int, int]] = {}
-    for depth, event_id, deliveries in _tree(steps):
+    for branch in branches(steps):
         if len(rows) >= MOST_ROWS:
             break
+        first_of, *_ = branch.deliveries
         y = HEAD + len(rows) * ROW
-        x = 10 + min(depth, DEEPEST) * INDENT
-        parent = places.get(deliveries[0].parent_id or "")
-        places[event_id] = (x, y)
+        x = 10 + min(branch.depth, DEEPEST) * INDENT
+        parent = places.get(first_of.parent_id or "")
+        places[first_of.event_id] = (x, y)
         joint = "" if parent is None else f"M{parent[0] + 4},{parent[1] + 24}V{y + 15}H{x - 3}"
-        rows.append(_row(deliveries, scale, now, (x, y), joint))
+        rows.append(_row(branch.deliveries, scale, now, (x, y), joint))
     ticks = [
         (LEFT + TIME_WIDTH * n / _TICKS, duration(scale.seconds * n / _TICKS))
         for n in range(_TICKS + 1)
@@ -139,27 +141,6 @@ def draw(steps: Sequence[Step], now: datetime | None = None) -> Picture | None:
         sum(step.error is not None for step in steps),
         list({step.subject: subject_name(step.subject) for step in steps}.items()),
     )
-
-
-def _tree(steps: Sequence[Step]) -> Iterator[tuple[int, str, list[Step]]]:
-    """Walk through the events, each below the one that it answers; deep trees need no recursion."""
-    deliveries: dict[str, list[Step]] = {}
-    for step in steps:
-        deliveries.setdefault(step.event_id, []).append(step)
-    below: dict[str | None, list[str]] = {}
-    for event_id, (found, *_) in deliveries.items():
-        known = found.parent_id in deliveries and found.parent_id != event_id
-        below.setdefault(found.parent_id if known else None, []).append(event_id)
-    seen: set[str] = set()
-    for root in [*below.get(None, ()), *deliveries]:  # the rest: events that name each other
-        stack = [(0, root)]
-        while stack:
-            depth, event_id = stack.pop()
-            if event_id in seen:
-                continue
-            seen.add(event_id)
-            yield depth, event_id, deliveries[event_id]
-            stack += [(depth + 1, child) for child in reversed(below.get(event_id, []))]
 
 
 def _row(

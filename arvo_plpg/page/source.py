@@ -12,7 +12,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from arvo_plpg._async.broker import Broker
-from arvo_plpg.errors import ArvoError
+from arvo_plpg.errors import ArvoError, ForeignCluster, SchemaError
 from arvo_plpg.page.history import History
 from arvo_plpg.runtime.connect import connection_parameters, with_settings
 from arvo_plpg.runtime.ending import end
@@ -29,6 +29,7 @@ RESTS_PER_CALL: Final = 9
 """How many times as long as a call took the next one waits: of thousands of queues it takes long,
 and a page that somebody has left open shall not keep a server busy."""
 STATEMENT_MILLISECONDS: Final = 15_000
+SILENT: Final = "the database does not answer"
 
 
 class Source:
@@ -43,7 +44,8 @@ class Source:
         self._stats: list[QueueStats] = []
         self._fresh_until = -inf
         self.history = History()
-        self.up = False
+        self.trouble: str | None = SILENT
+        """Why there are no figures, with the remedy; None when there are."""
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -106,8 +108,10 @@ class Source:
         while True:
             try:
                 self.history.add(time.time(), await self.stats())
-                self.up = True
+                self.trouble = None
+            except (SchemaError, ForeignCluster) as error:
+                self.trouble = str(error)
             except (ArvoError, psycopg.Error, OSError):
-                self.up = False
+                self.trouble = SILENT
             left = self._fresh_until - time.monotonic()
             await asyncio.sleep(max(self._options.sample_seconds, left))

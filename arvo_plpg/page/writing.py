@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from arvo_plpg.errors import ArvoError
+from arvo_plpg.errors import ArvoError, ForeignCluster, PrivilegeMissing, SchemaError
 from arvo_plpg.page import looks
 
 if TYPE_CHECKING:
@@ -83,9 +83,11 @@ class Writer:
         return self._trouble(request, 403, f"{error}; go back, reload the page and try again")
 
     async def arvo_error(self, request: Request, error: Exception) -> Response:
-        """Write what the contract says."""
+        """Write what the contract says: what was asked is wrong, or the installation is."""
         assert isinstance(error, ArvoError)  # noqa: S101
-        return self._trouble(request, 400, str(error))
+        away = isinstance(error, SchemaError | ForeignCluster)
+        away = away and not isinstance(error, PrivilegeMissing)
+        return self._trouble(request, 503 if away else 400, str(error))
 
     async def away(self, request: Request, _: Exception) -> Response:
         """Write that the database does not answer, and no word of how it is reached."""

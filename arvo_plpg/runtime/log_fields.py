@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from arvo_plpg.plain import plain
+
 if TYPE_CHECKING:
     import logging
     from typing import Any, TypeAlias
@@ -14,20 +16,15 @@ if TYPE_CHECKING:
 
 FIELDS = ("event_id", "subject", "queue", "attempt", "outcome", "code")
 """Names of the fields that records may have."""
-_LONGEST = 512
-
-
-def shown(text: str) -> str:
-    """Give a text of others on one line, without control characters, and not too long."""
-    cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    return cut if cut.isprintable() else ascii(cut)[1:-1]
+LONGEST = 512
+"""Characters of a text of others that a field shows."""
 
 
 def log_fields(delivery: Delivery) -> dict[str, object]:
     """Give the fields of a record that tells of a delivery, for ``extra``."""
     return {
-        "event_id": shown(delivery.event_id),
-        "subject": shown(delivery.subject),
-        "queue": shown(delivery.queue),
+        "event_id": plain(delivery.event_id, LONGEST),
+        "subject": plain(delivery.subject, LONGEST),
+        "queue": plain(delivery.queue, LONGEST),
         "attempt": delivery.attempt,
     }

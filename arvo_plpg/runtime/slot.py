@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from arvo_plpg.error_record import ErrorRecord
 from arvo_plpg.errors import DeadlineExceeded
-from arvo_plpg.runtime.log_fields import log_fields, shown
+from arvo_plpg.plain import plain
+from arvo_plpg.runtime.log_fields import LONGEST, log_fields
 from arvo_plpg.runtime.step import carry_on
 from arvo_plpg.runtime.turns import StaleClaim
 from arvo_plpg.telemetry.spans import process_span
@@ -290,7 +291,7 @@ class Slot:
             batch[0].queue,
             record.name,
             record.message[:500],
-            extra={"queue": shown(batch[0].queue), "outcome": "failed"},
+            extra={"queue": plain(batch[0].queue, LONGEST), "outcome": "failed"},
         )
         return [delivery.failed_with(record) for delivery in batch]
 

@@ -282,7 +282,6 @@ def test_nobody_else_gets_an_event_in(town, closed):
         "dispatch": lambda: mallory.dispatch(secret),
         "late": lambda: mallory.dispatch(secret, start_after=timedelta(hours=1)),
         "many": lambda: mallory.dispatch_many([event(8, "com.own"), secret]),
-        "publish": lambda: mallory.publish(event(8, "com.own")),
         "domain": lambda: mallory.dispatch(event(8, "com.own", domain="human")),
         "schedule": lambda: mallory.schedule("s", "* * * * *", template),
         "redrive": lambda: mallory.redrive("com.own", to="com.secret"),
@@ -305,14 +304,37 @@ def test_nobody_else_gets_an_event_in(town, closed):
     # A handler's events are its worker's; the delivery can still be settled without them.
     (own,) = mallory.claim(["com.own"])
     result = {"lease": own.lease, "delivery": own.delivery, "outcome": "completed"}
-    for to in ("com.secret", "arvo.publish"):
-        emitted = [json.loads(event(9, to).to_json())]
-        (verdict,) = mallory.settle([result | {"events": emitted}])
-        assert (verdict.accepted, verdict.code) == (False, "RV007")
-        worked = mallory.work([result | {"events": [*emitted, *emitted]}])
-        assert [row.code for row in worked] == ["RV007"]
-    assert mallory.settle([result])[0].accepted
+    emitted = [json.loads(event(9, "com.secret").to_json())]
+    (verdict,) = mallory.settle([result | {"events": emitted}])
+    assert (verdict.accepted, verdict.code) == (False, "RV007")
+    worked = mallory.work([result | {"events": [*emitted, *emitted]}])
+    assert [row.code for row in worked] == ["RV007"]
+
+    # What is published passes over the queue, by whatever way.
+    (told,) = mallory.publish(event(10, "com.own"))
+    assert (told.queue, told.outcome, told.delivery) == ("com.secret", "closed", None)
+    (told,) = mallory.dispatch_many([event(11, "arvo.publish")])
+    assert (told.queue, told.outcome, told.delivery) == ("com.secret", "closed", None)
+    published = [json.loads(event(n, "arvo.publish").to_json()) for n in (12, 13)]
+    assert mallory.settle([result | {"events": published}])[0].accepted
     assert [held.event["id"] for held in vera.claim(["com.secret"], 10)] == ["com.secret/1"]
+
+
+def test_nobody_stops_others_who_publish_by_subscribing(town, closed):
+    """A subscription to everything, of a queue that only its owner may dispatch to."""
+    vera, mallory = closed
+    paul = Broker(town.login("paul", *GROUPS))
+    vera.grant_queue("com.trap", town.name("vera"), ["dispatch"])
+    mallory.subscribe("com.trap", "**")  # its consumption is nobody's in particular
+    paul.subscribe("com.own", "com.atk.**")
+    told = {row.queue: row.outcome for row in paul.publish(event(20, "com.own"))}
+    assert told == {"com.own": "queued", "com.trap": "closed"}
+    told = {row.queue: row.outcome for row in vera.publish(event(21, "com.own"))}
+    assert told == {"com.own": "queued", "com.trap": "unroutable"}
+    held = paul.claim(["com.own"], 10)[0]
+    result = {"lease": held.lease, "delivery": held.delivery, "outcome": "completed"}
+    emitted = [json.loads(event(22, "arvo.publish").to_json())]
+    assert paul.settle([result | {"events": emitted}])[0].accepted
 
 
 def test_nobody_else_gets_an_event_out(town, closed):

@@ -1,10 +1,11 @@
--- arvo.append(events, options, ignore_domain, emitted, queues) — accept events: route them and write them down.
+-- arvo.append(events, options, ignore_domain, emitted, queues, asking) — accept events: route them and write them down.
 CREATE OR REPLACE FUNCTION arvo.append(
     p_events jsonb[],
     p_options jsonb DEFAULT NULL,
     p_ignore_domain boolean DEFAULT false,
     p_emitted boolean DEFAULT false,
-    p_queues text[] DEFAULT NULL
+    p_queues text[] DEFAULT NULL,
+    p_asking boolean DEFAULT false
 )
 RETURNS SETOF arvo_v1.dispatched
 LANGUAGE plpgsql
@@ -14,13 +15,15 @@ AS $append$
 -- The events have been checked by the caller. An event with a domain goes to that domain's queue,
 -- any other to the queue that its "to" names (its type, when it has none); p_queues names the queue
 -- of each event instead. One without a time gets this one. Order is kept. What goes to arvo.publish
--- goes to every queue that subscribes to its type instead, with one body for all copies.
+-- goes to every queue that subscribes to its type instead, with one body for all copies; p_asking:
+-- those that the caller may not dispatch to are left out, with the outcome "closed".
 --
 -- Events that are dispatched are looked up first: the same source and id to the same queue is a
 -- duplicate. Emitted ones are not, for a settlement happens once. What a policy or an interval of
 -- singleton_for does not take is reported, and written down when nobody is there to be told.
 --
---   Reads    arvo.queue, arvo.lane, arvo.subscription, arvo.clock, arvo.slot
+--   Reads    arvo.queue, arvo.lane, arvo.subscription, arvo.clock, arvo.slot; arvo.queue_guard and as
+--            arvo.may for what is published
 --   Writes   arvo.log or arvo.deferred, arvo.omission; as arvo.mark_duplicates, arvo.mark_throttled
 --            and arvo.notice_unroutable; arvo.queue, arvo.lane when they are missing
 --   Locks    as arvo.lane_for, then as arvo.mark_duplicates and arvo.mark_throttled
@@ -38,7 +41,8 @@ DECLARE
     v_given integer[];
     v_numbers bigint[];
     v_at integer;
-    v_unheard arvo_v1.dispatched[];
+    v_left_out arvo_v1.dispatched[];
+    v_asking boolean;
     v_deduplicating boolean;
     v_throttling boolean;
     v_deferring boolean;
@@ -63,20 +67,27 @@ BEGIN
     END IF;
 
     IF 'arvo.publish' = ANY (v_names) THEN
+        v_asking := p_asking
+            AND EXISTS (SELECT FROM arvo.queue_guard AS guard WHERE guard.may = 'dispatch');
         WITH copy AS (
             SELECT
-                item.ordinal::integer AS ordinal, item.event, subscribed.name, subscribed.wanted
+                item.ordinal::integer AS ordinal, item.event, subscribed.name, subscribed.outcome
             FROM unnest(p_events, v_names) WITH ORDINALITY AS item (event, name, ordinal)
             CROSS JOIN LATERAL (
-                SELECT item.name, true AS wanted
+                SELECT item.name, NULL AS outcome
                 WHERE item.name <> 'arvo.publish'
                 UNION ALL
-                SELECT DISTINCT subscription.queue, true
-                FROM arvo.subscription
-                WHERE item.name = 'arvo.publish'
-                AND item.event ->> 'type' ~ subscription.expression
+                SELECT
+                    heard.queue,
+                    CASE WHEN v_asking AND NOT arvo.may(heard.queue, 'dispatch') THEN 'closed' END
+                FROM (
+                    SELECT DISTINCT subscription.queue
+                    FROM arvo.subscription
+                    WHERE item.name = 'arvo.publish'
+                    AND item.event ->> 'type' ~ subscription.expression
+                ) AS heard
                 UNION ALL
-                SELECT item.name, false
+                SELECT item.name, 'unheard'
                 WHERE item.name = 'arvo.publish'
                 AND NOT EXISTS (
                     SELECT
@@ -87,27 +98,28 @@ BEGIN
         )
 
         SELECT
-            array_agg(copy.event ORDER BY copy.ordinal, copy.name) FILTER (WHERE copy.wanted),
-            array_agg(copy.name ORDER BY copy.ordinal, copy.name) FILTER (WHERE copy.wanted),
-            array_agg(copy.ordinal ORDER BY copy.ordinal, copy.name) FILTER (WHERE copy.wanted),
+            array_agg(copy.event ORDER BY copy.ordinal, copy.name) FILTER (WHERE copy.outcome IS NULL),
+            array_agg(copy.name ORDER BY copy.ordinal, copy.name) FILTER (WHERE copy.outcome IS NULL),
+            array_agg(copy.ordinal ORDER BY copy.ordinal, copy.name)
+                FILTER (WHERE copy.outcome IS NULL),
             array_agg(
-                (copy.ordinal, copy.event ->> 'id', NULL, copy.name, 'unheard')::arvo_v1.dispatched
-                ORDER BY copy.ordinal
-            ) FILTER (WHERE NOT copy.wanted)
-        INTO p_events, v_names, v_given, v_unheard
+                (copy.ordinal, copy.event ->> 'id', NULL, copy.name, copy.outcome)::arvo_v1.dispatched
+                ORDER BY copy.ordinal, copy.name
+            ) FILTER (WHERE copy.outcome IS NOT NULL)
+        INTO p_events, v_names, v_given, v_left_out
         FROM copy;
-        IF p_emitted AND v_unheard IS NOT NULL THEN
+        IF p_emitted AND v_left_out IS NOT NULL THEN
             INSERT INTO arvo.omission (
                 at, queue, outcome, event_id, subject_key, event_key, event
             )
             SELECT
-                v_now, unheard.queue, unheard.outcome, unheard.event_id,
-                hashtextextended(v_events[unheard.ordinal] ->> 'subject', 0),
-                hashtextextended(unheard.event_id, 0), v_events[unheard.ordinal]
-            FROM unnest(v_unheard) AS unheard;
+                v_now, missed.queue, missed.outcome, missed.event_id,
+                hashtextextended(v_events[missed.ordinal] ->> 'subject', 0),
+                hashtextextended(missed.event_id, 0), v_events[missed.ordinal]
+            FROM unnest(v_left_out) AS missed;
         END IF;
         IF v_names IS NULL THEN
-            RETURN QUERY SELECT unheard.* FROM unnest(v_unheard) AS unheard;
+            RETURN QUERY SELECT missed.* FROM unnest(v_left_out) AS missed;
             RETURN;
         END IF;
     END IF;
@@ -317,11 +329,11 @@ BEGIN
     )
     HAVING count(*) > 0;
     PERFORM arvo.wake(v_names);
-    RETURN QUERY SELECT accepted.* FROM unnest(v_accepted || v_unheard) AS accepted;
+    RETURN QUERY SELECT accepted.* FROM unnest(v_accepted || v_left_out) AS accepted;
 END;
 $append$;
 
-COMMENT ON FUNCTION arvo.append(jsonb[], jsonb, boolean, boolean, text[]) IS
+COMMENT ON FUNCTION arvo.append(jsonb[], jsonb, boolean, boolean, text[], boolean) IS
 'Routes checked events and appends them, in order; reports what is a duplicate or throttled.';
 
-REVOKE ALL ON FUNCTION arvo.append(jsonb[], jsonb, boolean, boolean, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION arvo.append(jsonb[], jsonb, boolean, boolean, text[], boolean) FROM PUBLIC;

@@ -6,15 +6,16 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $barred_to$
 -- The first by name; NULL when there is none. p_events is an array of events that have been checked.
+-- What is published is left to arvo.append, which passes over queues that are closed.
 --
 --   Reads    as arvo.goes_to and arvo.may
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
 SELECT min(named.name COLLATE "C")
-FROM unnest(arvo.goes_to(ARRAY(
-    SELECT emitted.event FROM jsonb_array_elements(p_events) AS emitted (event)
-))) AS named (name)
+FROM unnest(arvo.goes_to(
+    ARRAY(SELECT emitted.event FROM jsonb_array_elements(p_events) AS emitted (event)), false, false
+)) AS named (name)
 WHERE NOT arvo.may(named.name, 'dispatch');
 $barred_to$;
 

@@ -189,7 +189,7 @@ BEGIN
                     FROM jsonb_array_elements(v_events) WITH ORDINALITY AS emitted (event, ordinal)
                     ORDER BY emitted.ordinal
                 ),
-                NULL, false, true
+                NULL, false, true, p_asking => true
             );
         END IF;
     END IF;

@@ -1,15 +1,16 @@
--- arvo.goes_to(events, ignore_domain, publish) — the queues that events would go to.
+-- arvo.goes_to(events, ignore_domain, subscribers) — the queues that events would go to.
 CREATE OR REPLACE FUNCTION arvo.goes_to(
     p_events jsonb[],
     p_ignore_domain boolean DEFAULT false,
-    p_publish boolean DEFAULT false
+    p_subscribers boolean DEFAULT true
 )
 RETURNS text[]
 LANGUAGE sql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $goes_to$
--- As arvo.append routes them; what is published goes to every queue that subscribes.
+-- As arvo.append routes them; what is published goes to every queue that subscribes, or, without
+-- p_subscribers, to none that its publisher has named.
 --
 --   Reads    arvo.subscription
 --   Writes   nothing
@@ -19,7 +20,6 @@ WITH routed AS (
     SELECT
         item.event ->> 'type' AS type,
         CASE
-            WHEN p_publish THEN 'arvo.publish'
             WHEN NOT p_ignore_domain AND item.event ->> 'domain' IS NOT NULL
                 THEN 'arvo.domain.' || (item.event ->> 'domain')
             ELSE coalesce(item.event ->> 'to', item.event ->> 'type')
@@ -36,7 +36,7 @@ FROM (
     SELECT subscription.queue
     FROM routed
     INNER JOIN arvo.subscription ON routed.type ~ subscription.expression
-    WHERE routed.name = 'arvo.publish'
+    WHERE p_subscribers AND routed.name = 'arvo.publish'
 ) AS met;
 $goes_to$;
 

@@ -13,21 +13,28 @@ AS $cleanup_state$
 -- until that child is cleaned up. Idempotent: true when there was a state.
 --
 --   Reads    as arvo.prune_lineage
---   Writes   arvo.state, arvo.state_lock; as arvo.prune_lineage; arvo.operation, when no worker calls
+--   Writes   arvo.state, arvo.state_lock; as arvo.prune_lineage; arvo.operation, unless it is
+--            a worker's doing
 --   Locks    the subject's transaction lock, then arvo.state_lock row, arvo.state row; as
 --            arvo.prune_lineage
 --   Raises   55P03  somebody has held a lock for a second: call again
 DECLARE
     v_digest bytea := arvo.subject_digest(p_subject);
+    v_finished boolean;
     v_found boolean;
 BEGIN
     PERFORM pg_advisory_xact_lock(arvo.lock_key(p_subject));
     DELETE FROM arvo.state_lock WHERE state_lock.subject_digest = v_digest;
-    DELETE FROM arvo.state WHERE state.subject_digest = v_digest;
+    DELETE FROM arvo.state
+    WHERE state.subject_digest = v_digest
+    RETURNING arvo.is_finished(state.execution_status, state.data) INTO v_finished;
     v_found := FOUND;
     PERFORM arvo.prune_lineage(v_digest);
-    -- Workers do it whenever a workflow is over: that is no news.
-    IF v_found AND NOT arvo.is_one_of(ARRAY['arvo_worker']) THEN
+    -- Workers do it whenever a workflow is over: that is no news. While it goes on it is, from those
+    -- who are operators as well.
+    IF v_found AND NOT arvo.acts_as_worker()
+        AND NOT (v_finished AND arvo.is_one_of(ARRAY['arvo_worker']))
+    THEN
         PERFORM arvo.note_operation(
             'cleanup_state', NULL, jsonb_build_object('subject', p_subject), 1
         );

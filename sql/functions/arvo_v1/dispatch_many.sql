@@ -68,7 +68,8 @@ BEGIN
     RETURN QUERY
     SELECT accepted.*
     FROM arvo.append(
-        v_events, arvo.options_with(p_options, p_start_after, p_priority), p_ignore_domain
+        v_events, arvo.options_with(p_options, p_start_after, p_priority), p_ignore_domain,
+        p_asking => true
     ) AS accepted;
 END;
 $dispatch_many$;

@@ -15,14 +15,14 @@ AS $publish$
 -- One row for each copy, with an outcome of its own: each queue has its own policy, and its own
 -- window for duplicates. The body is stored once. One row with the outcome "unheard", and no
 -- delivery, when nobody subscribes: then nothing is stored. "to" and "domain" are not looked at. A
--- handler publishes by emitting an event whose "to" is arvo.publish. One queue that subscribes and
--- is closed to the publisher refuses the whole call: nothing is left out in silence.
+-- handler publishes by emitting an event whose "to" is arvo.publish. A queue that subscribes and is
+-- closed to the publisher gets no copy, and a row with the outcome "closed" says so: it refuses only
+-- itself, or whoever may subscribe could stop everybody who publishes.
 --
 --   Reads    as arvo.append
 --   Writes   as arvo.append
 --   Locks    as arvo.append
 --   Raises   RV001  the event is not valid
---            RV007  a queue that subscribes is closed to the caller
 --            RV002, RV201, RV902  as arvo.append
 DECLARE
     v_fault text := arvo.event_fault(p_event);
@@ -34,10 +34,9 @@ BEGIN
               DETAIL = v_fault,
               HINT = 'Correct the field and publish the event again. Nothing has been stored.';
     END IF;
-    PERFORM arvo.require_dispatch(ARRAY[p_event], false, true);
     RETURN QUERY
     SELECT accepted.*
-    FROM arvo.append(ARRAY[p_event], p_options, false, false, '{arvo.publish}') AS accepted;
+    FROM arvo.append(ARRAY[p_event], p_options, false, false, '{arvo.publish}', true) AS accepted;
 END;
 $publish$;
 

@@ -45,7 +45,7 @@ AS $register_queue$
 -- stood in line is delivered again, under the new rules. p_worker names the process: what it asked for is kept beside the queue.
 --
 --   Reads    arvo.clock
---   Writes   arvo.queue, arvo.lane, arvo.registration; arvo.operation, when no worker calls; as arvo.note_start and arvo.rebuild_turns
+--   Writes   arvo.queue, arvo.lane, arvo.registration; arvo.operation, unless it is a worker's doing; as arvo.note_start and arvo.rebuild_turns
 --   Locks    table arvo.queue, ROW EXCLUSIVE; as arvo.hold_queue when there are new rules; arvo.queue row
 --   Raises   RV002  an option is not valid
 --            RV005  there are new rules, and the transaction is not READ COMMITTED
@@ -186,7 +186,7 @@ BEGIN
         UPDATE arvo.queue SET changed_at = v_now WHERE queue.queue = v_before.queue;
         PERFORM arvo.wake(ARRAY[p_queue]);
         -- Workers do it whenever they start: that is no operator's doing.
-        IF NOT arvo.is_one_of(ARRAY['arvo_worker']) THEN
+        IF NOT arvo.acts_as_worker() THEN
             PERFORM arvo.note_operation(
                 'register_queue', p_queue,
                 jsonb_build_object('change', v_change, 'options', v_asked, 'reset', p_reset), 1

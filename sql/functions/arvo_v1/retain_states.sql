@@ -14,7 +14,7 @@ AS $retain_states$
 -- is finished and older, see arvo.forget_states. Answers all rules.
 --
 --   Reads    arvo.clock
---   Writes   arvo.state_retention; arvo.operation, when no worker calls
+--   Writes   arvo.state_retention; arvo.operation, unless it is a worker's doing
 --   Locks    arvo.state_retention row
 --   Raises   RV006  an argument is not valid
 DECLARE
@@ -40,7 +40,7 @@ BEGIN
     END IF;
     GET DIAGNOSTICS v_changed = ROW_COUNT;
     -- Workers do it whenever they start: that is no operator's doing.
-    IF v_changed > 0 AND NOT arvo.is_one_of(ARRAY['arvo_worker']) THEN
+    IF v_changed > 0 AND NOT arvo.acts_as_worker() THEN
         PERFORM arvo.note_operation(
             'retain_states', NULL, jsonb_build_object('source', p_source, 'age', p_age), v_changed
         );

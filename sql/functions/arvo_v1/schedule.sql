@@ -118,7 +118,7 @@ BEGIN
               HINT = 'Correct the field and schedule the event again. Nothing has been stored.';
     END IF;
 
-    PERFORM arvo.require_dispatch(ARRAY[p_event]);
+    PERFORM arvo.require_dispatch(ARRAY[p_event], false, true);
     LOOP
         INSERT INTO arvo.schedule (
             name, key, cron, fields, time_zone, event, options, missed, missed_limit, grace, gap,

@@ -184,7 +184,7 @@ BEGIN
             v_alone := arvo.append_one(v_events[1], false, true);
         END IF;
         IF v_events IS NOT NULL AND v_alone.delivery IS NULL THEN
-            PERFORM arvo.append(v_events, NULL, false, true);
+            PERFORM arvo.append(v_events, NULL, false, true, p_asking => true);
         END IF;
     END IF;
 

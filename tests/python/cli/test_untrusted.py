@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from arvo_plpg.cli import main, parser
-from arvo_plpg.cli.plain import plain, plain_lines, without_passwords
+from arvo_plpg.cli.plain import without_passwords
 from arvo_plpg.cli.tree import draw
+from arvo_plpg.plain import plain, plain_lines
+from arvo_plpg.runtime.log_fields import log_fields
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\nforged line\u202e\u2028\x00\x7f\ud800"
 
@@ -24,6 +27,16 @@ def test_nothing_unprintable_is_left():
     assert plain("Ä → 漢字 ✓") == "Ä → 漢字 ✓"
     assert plain("a\tb\\") == "a\\tb\\"
     assert shown(plain_lines("a\x1b\nb")) == {"\n"}
+
+
+def test_a_log_escapes_and_cuts_as_the_command_line_does():
+    """What is printable stays as it is; a field is short whatever stands in it."""
+    delivery = SimpleNamespace(event_id=f"Ä{EVIL}", subject="s" * 9999, queue="q" * 512, attempt=1)
+    fields = log_fields(delivery)
+    assert fields["event_id"] == plain(f"Ä{EVIL}")
+    assert fields["event_id"].startswith("Ä\\x1b")
+    assert fields["subject"] == "s" * 511 + "…"
+    assert fields["queue"] == "q" * 512
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+BARE = (
+    "import sys; sys.modules |= dict.fromkeys(('rich', 'jinja2', 'uvicorn', 'prometheus_client'));"
+    " from arvo_plpg.cli import main; sys.exit(main())"
+)
+"""The command line where only the extra ``embedded`` is installed."""
+
 
 def demonstrate(*arguments, **environment):
     process = subprocess.Popen(
-        [sys.executable, "-m", "arvo_plpg", "demo", *arguments],
+        [sys.executable, "-c", BARE, "demo", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={k: v for k, v in os.environ.items() if k != "DATABASE_URL"} | environment,
     )  # fmt: skip
@@ -55,7 +61,10 @@ def told_everything(out):
         "An event that nobody handles: unroutable. It is not lost, it waits:",
     ):
         assert line in out
-    assert re.search(r"demo\.flaky\.service +attempt 3 +completed", out)
+    # the trees of `arvo-plpg trace`: joints, further attempts, errors below what failed
+    assert re.search(r"^  (   )*└─ arvo\.orc\.weighted\.average\.done  ", out, re.MULTILINE)
+    assert re.search(r"^  │  ExecutionViolation: .* out of order at call 2$", out, re.MULTILINE)
+    assert re.search(r"demo\.flaky\.service +#3 +✓ completed", out)
     assert re.search(r"dead letter 1: failed after 2 attempts: .*out of order", out)
     assert re.search(r"Done in \d+\.\d s\.\n$", out)
     assert "active" not in out

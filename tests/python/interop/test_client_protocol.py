@@ -42,8 +42,8 @@ def test_every_code_and_outcome_has_something_to_do():
         assert code in PROSE, code
     for outcome in re.findall(
         r"\w+",
-        "queued deferred domained unroutable duplicate throttled debounced unheard completed failed"
-        " released snoozed rejected already retried dead conflict refused",
+        "queued deferred domained unroutable duplicate throttled debounced unheard closed completed"
+        " failed released snoozed rejected already retried dead conflict refused",
     ):
         assert f"`{outcome}`" in PROSE, outcome
 

@@ -34,6 +34,29 @@ async def test_what_the_database_refuses_for_a_while_is_asked_for_again(site, ow
     await eventually(client, 200)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ALTER SCHEMA arvo_v1 RENAME TO away",
+        "ALTER FUNCTION arvo_v1.queue_stats(text) RENAME TO away",
+        "ALTER TYPE arvo_v1.queue_stats RENAME ATTRIBUTE wait_p95 TO away",
+    ],
+    ids=["missing", "too-old", "lacks-a-column"],
+)
+async def test_an_installation_that_does_not_fit_is_no_fault_of_whoever_asks(site, owner, damage):
+    """Nor does he learn of it from a number alone."""
+    owner.execute(damage)
+    client = await site(sample_seconds=0.05)
+    page = await client.get("/")
+    assert page.status_code == 503
+    assert "arvo-plpg migrate" in page.text
+    deadline = time.monotonic() + 20
+    while "arvo-plpg migrate" not in (health := await client.get("/healthz")).text:
+        assert time.monotonic() < deadline, health.text
+        await asyncio.sleep(0.02)
+    assert health.status_code == 503
+
+
 async def test_all_who_wait_for_figures_wait_for_one_call(site, dsn, monkeypatch):
     """A server that does not answer in time is not asked once for each browser, one by one."""
     monkeypatch.setattr(module, "STATEMENT_MILLISECONDS", 500)

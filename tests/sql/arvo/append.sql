@@ -1,4 +1,4 @@
--- arvo.append(events, options, ignore_domain, emitted, queues): contract, stories, refusals.
+-- arvo.append(events, options, ignore_domain, emitted, queues, asking): contract, stories, refusals.
 BEGIN;
 SELECT plan(23);
 \ir ../given.psql
@@ -6,7 +6,7 @@ SELECT plan(23);
 -- contract --------------------------------------------------------------------------------------
 
 SELECT * FROM pg_temp.contract(
-    'arvo.append(jsonb[],jsonb,boolean,boolean,text[])',
+    'arvo.append(jsonb[],jsonb,boolean,boolean,text[],boolean)',
     'SETOF arvo_v1.dispatched', 'plpgsql', 'volatile', false,
     'nobody'
 );

@@ -1,6 +1,6 @@
 -- arvo.barred_to: contract, stories.
 BEGIN;
-SELECT plan(10);
+SELECT plan(11);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -29,6 +29,12 @@ SELECT is(
 );
 SELECT is(pg_temp.as_role('arvo_test_barred_a', format('SELECT arvo.barred_to(%L)', jsonb_build_array(pg_temp.event('1', 'com.d')))), NULL, 'none');
 SELECT is(pg_temp.as_role('arvo_test_barred_b', 'SELECT arvo.barred_to(''[]'')'), NULL, 'no events go nowhere');
+
+SELECT arvo_v1.subscribe('com.a', '**');
+SELECT is(
+    pg_temp.as_role('arvo_test_barred_b', format('SELECT arvo.barred_to(%L)', jsonb_build_array(pg_temp.event('1', 'arvo.publish')))), NULL,
+    'a queue that subscribes bars nobody who publishes'
+);
 
 SELECT * FROM finish();
 ROLLBACK;

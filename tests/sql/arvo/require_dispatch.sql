@@ -1,6 +1,6 @@
 -- arvo.require_dispatch: contract, stories.
 BEGIN;
-SELECT plan(10);
+SELECT plan(12);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -28,6 +28,15 @@ SELECT is(
     'RV007 | queue is closed to this role | queue: "com.a", right: dispatch, role: "arvo_test_disp_b"', 'where it would go is closed'
 );
 SELECT is(pg_temp.as_role('arvo_test_disp_b', format('SELECT arvo.require_dispatch(ARRAY[%L]::jsonb[])', pg_temp.event('1', 'org.a'))), '', 'or not');
+SELECT arvo_v1.subscribe('com.a', '**');
+SELECT is(
+    pg_temp.as_role('arvo_test_disp_b', format('SELECT arvo.require_dispatch(ARRAY[%L]::jsonb[])', pg_temp.event('1', 'arvo.publish'))), '',
+    'a queue that subscribes refuses nobody who publishes'
+);
+SELECT is(
+    pg_temp.as_role('arvo_test_disp_b', format('SELECT arvo.require_dispatch(ARRAY[%L]::jsonb[], false, true)', pg_temp.event('1', 'arvo.publish'))),
+    'RV007 | queue is closed to this role | queue: "com.a", right: dispatch, role: "arvo_test_disp_b"', 'but whoever asks for all of them'
+);
 DELETE FROM arvo.queue_guard;
 SELECT is(pg_temp.as_role('arvo_test_disp_b', format('SELECT arvo.require_dispatch(ARRAY[%L]::jsonb[])', pg_temp.event('1', 'com.a'))), '', 'nothing is closed');
 

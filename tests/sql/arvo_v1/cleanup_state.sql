@@ -1,6 +1,6 @@
 -- arvo_v1.cleanup_state(subject): contract, stories.
 BEGIN;
-SELECT plan(22);
+SELECT plan(24);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -48,6 +48,29 @@ SELECT is(arvo_v1.cleanup_state('lonely'), false, 'had no state');
 SELECT is_empty($$ SELECT FROM arvo.state_lock WHERE subject = 'lonely' $$, 'but it is unlocked');
 SELECT is(arvo_v1.cleanup_state(NULL), false, 'nothing is nothing');
 SELECT is((SELECT count(*) FROM arvo.lineage), 2::bigint, 'and takes nothing away');
+
+-- the audit: of operators; not of workers, nor of what those do who are both and it is over
+CREATE ROLE arvo_test_operator IN ROLE arvo_operator;
+CREATE ROLE arvo_test_worker IN ROLE arvo_worker;
+CREATE ROLE arvo_test_both IN ROLE arvo_operator, arvo_worker;
+DELETE FROM arvo.operation;
+SELECT is(
+    (
+        SELECT string_agg(pg_temp.as_role(who.role, format('SELECT arvo_v1.cleanup_state(%L)', made.subject)), ',')
+        FROM unnest('{arvo_test_operator,arvo_test_worker,arvo_test_both}'::text[]) AS who (role)
+        CROSS JOIN unnest('{done,going-on}'::text[]) AS way (status)
+        CROSS JOIN LATERAL (
+            SELECT who.role || '/' || way.status AS subject,
+                   arvo_v1.write_state(who.role || '/' || way.status, jsonb_build_object('status', way.status)) AS version
+        ) AS made
+    ),
+    'true,true,true,true,true,true', 'each of them forgets a workflow that is over, and one that goes on'
+);
+SELECT set_eq(
+    $$ SELECT role || ': ' || (details ->> 'subject') FROM arvo.operation WHERE verb = 'cleanup_state' $$,
+    ARRAY['arvo_test_operator: arvo_test_operator/done', 'arvo_test_operator: arvo_test_operator/going-on', 'arvo_test_both: arvo_test_both/going-on'],
+    'written down is what an operator did, and what no worker does by itself'
+);
 
 SELECT * FROM finish();
 ROLLBACK;

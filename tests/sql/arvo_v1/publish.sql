@@ -1,6 +1,6 @@
 -- arvo_v1.publish(event, options): contract, refusals, stories.
 BEGIN;
-SELECT plan(30);
+SELECT plan(38);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -138,6 +138,64 @@ SELECT is_empty('SELECT FROM arvo.singleton WHERE delivery IS NOT NULL', 'each c
 SELECT results_eq(
     $$ SELECT queue, outcome FROM arvo_v1.publish(pg_temp.event('12', 'x', '{"type": "com.place.taken"}')) WHERE queue IN ('one', 'two') $$,
     $$ VALUES ('one', 'queued'), ('two', 'queued') $$, 'so that the next event finds it free'
+);
+
+-- queues that are closed to the publisher
+CREATE ROLE arvo_test_pub_inside NOLOGIN IN ROLE arvo_client, arvo_worker;
+CREATE ROLE arvo_test_pub_outside NOLOGIN IN ROLE arvo_client, arvo_worker;
+SELECT count(*) FROM arvo_v1.grant_queue('inbox', 'arvo_test_pub_inside', '{dispatch}') \gset
+SELECT arvo_v1.register_queue(name) FROM unnest('{inbox,open,maker2}'::text[]) AS name;
+SELECT arvo_v1.unsubscribe('audit');
+SELECT arvo_v1.subscribe('open', 'net.door.*');
+SELECT is(
+    pg_temp.as_role('arvo_test_pub_outside', $$ SELECT arvo_v1.subscribe('inbox', 'net.door.**') $$), 'true', 'whoever may consume a queue may have it subscribe'
+);
+COMMIT AND CHAIN;
+CREATE FUNCTION pg_temp.published(p_role text, p_id text) RETURNS text
+LANGUAGE sql AS $$
+    SELECT pg_temp.as_role(p_role, format(
+        'SELECT string_agg(concat_ws('' '', ordinal, queue, outcome, delivery IS NOT NULL), '', '' ORDER BY queue) FROM arvo_v1.publish(%L)',
+        pg_temp.event(p_id, 'x', '{"type": "net.door.bell", "subject": "door"}')
+    ))
+$$;
+SELECT is(
+    pg_temp.published('arvo_test_pub_outside', '13'), '1 inbox closed f, 1 open queued t',
+    'a queue that is closed to the publisher refuses only itself, and says so'
+);
+SELECT is(
+    pg_temp.published('arvo_test_pub_inside', '14'), '1 inbox queued t, 1 open queued t', 'it is open to others'
+);
+COMMIT AND CHAIN;
+SELECT is(
+    pg_temp.as_role('arvo_test_pub_outside', format(
+        'SELECT string_agg(concat_ws('' '', ordinal, queue, outcome), '', '' ORDER BY ordinal, queue) FROM arvo_v1.dispatch_many(%L)',
+        jsonb_build_array(
+            pg_temp.event('15', 'open'), pg_temp.event('16', 'arvo.publish', '{"type": "net.door.bell"}'),
+            pg_temp.event('17', 'arvo.publish', '{"type": "net.door.bell"}')
+        )
+    )),
+    '1 open queued, 2 inbox closed, 2 open queued, 3 inbox closed, 3 open queued', 'many at once are told one by one'
+);
+SELECT arvo_v1.unsubscribe('open');
+SELECT is(pg_temp.published('arvo_test_pub_outside', '18'), '1 inbox closed f', 'nothing is stored where nothing is open');
+SELECT count(*) FROM arvo_v1.dispatch(pg_temp.event('19', 'maker2')) \gset
+COMMIT AND CHAIN;
+SELECT is(
+    pg_temp.as_role('arvo_test_pub_outside', $$
+        SELECT settled.outcome FROM arvo_v1.claim('{maker2}') AS held, LATERAL arvo_v1.settle(jsonb_build_array(jsonb_build_object(
+            'lease', held.lease, 'delivery', held.delivery, 'outcome', 'completed', 'events', jsonb_build_array(
+                jsonb_set(held.event, '{id}', '"20"') || '{"to": "arvo.publish", "type": "net.door.bell"}'
+            )
+        ))) AS settled
+    $$), 'completed', 'a handler''s result is not refused for what others subscribe to'
+);
+SELECT results_eq(
+    $$ SELECT queue, outcome, event ->> 'id' FROM arvo.omission WHERE outcome = 'closed' $$, $$ VALUES ('inbox', 'closed', '20') $$,
+    'what it published and was left out is written down'
+);
+COMMIT AND CHAIN;
+SELECT is(
+    (SELECT string_agg(event ->> 'id', ',') FROM arvo_v1.claim('{inbox}', 10)), '14', 'the closed queue has what came from those who may, and no more'
 );
 
 SELECT * FROM finish();

@@ -1,6 +1,6 @@
 -- arvo_v1.register_queue(queue, options…): contract, stories, refusals.
 BEGIN;
-SELECT plan(74);
+SELECT plan(76);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -197,6 +197,22 @@ SELECT is(
 );
 
 SELECT is_empty($$ SELECT FROM arvo.queue WHERE name IN ('a', '', 'b c') $$, 'nothing is made of them');
+
+-- the audit: not of what workers do whenever they start, but of what operators do who are workers, too
+CREATE ROLE arvo_test_worker IN ROLE arvo_worker;
+CREATE ROLE arvo_test_both IN ROLE arvo_operator, arvo_worker;
+DELETE FROM arvo.operation;
+SELECT is(
+    (
+        SELECT string_agg(pg_temp.as_role(who.role, format('SELECT change FROM arvo_v1.register_queue(%L, p_retry_limit => %s)', 'com.test.audit', who.most)), ' ')
+        FROM (VALUES ('arvo_test_worker', 1), ('arvo_test_both', 2), ('arvo_test_both', 2)) AS who (role, most)
+    ),
+    'created retry_limit unchanged', 'a queue is made, and changed'
+);
+SELECT results_eq(
+    $$ SELECT role, queue, details ->> 'change' FROM arvo.operation $$, $$ VALUES ('arvo_test_both', 'com.test.audit', 'retry_limit') $$,
+    'who is both has changed it, says the audit'
+);
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- arvo_v1.retain_states(source, age): contract, stories, refusals.
 BEGIN;
-SELECT plan(19);
+SELECT plan(21);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -50,6 +50,15 @@ SELECT is(
 SELECT results_eq(
     $$ SELECT details, touched FROM arvo.operation WHERE verb = 'retain_states' $$,
     $$ VALUES ('{"source": "com.a", "age": "2 days"}'::jsonb, 1::bigint) $$, 'what an operator changed is in the audit, once'
+);
+
+CREATE ROLE arvo_test_both IN ROLE arvo_operator, arvo_worker;
+SELECT is(
+    pg_temp.as_role('arvo_test_both', $$ SELECT count(*) FROM arvo_v1.retain_states('com.a', '3 days') $$), '1', 'so may who is both'
+);
+SELECT results_eq(
+    $$ SELECT role, details ->> 'age' FROM arvo.operation WHERE verb = 'retain_states' ORDER BY number DESC LIMIT 1 $$,
+    $$ VALUES ('arvo_test_both', '3 days') $$, 'who is in the audit, too'
 );
 
 -- refusals --------------------------------------------------------------------------------------
