@@ -337,6 +337,19 @@ def test_nobody_stops_others_who_publish_by_subscribing(town, closed):
     assert paul.settle([result | {"events": emitted}])[0].accepted
 
 
+def test_nobody_keeps_an_operator_from_his_schedule_by_subscribing(town, closed):
+    vera, mallory = closed
+    otto = Broker(town.login("otto", *GROUPS))
+    template = {"type": "com.atk.event", "source": "s", "data": {}, "to": "arvo.publish"}
+    otto.schedule("daily", "@daily", template)
+    vera.grant_queue("com.trap", town.name("vera"), ["operate"])
+    mallory.subscribe("com.trap", "**")
+    assert [row.change for row in otto.pause_schedule("daily")] == ["paused"]
+    assert [row.change for row in otto.resume_schedule("daily")] == ["resumed"]
+    assert otto.schedule("daily", "@hourly", template).change.startswith("cron")
+    assert otto.unschedule("daily")
+
+
 def test_nobody_else_gets_an_event_out(town, closed):
     vera, mallory = closed
     (held,) = vera.claim(["com.secret"])

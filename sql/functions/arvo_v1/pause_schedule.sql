@@ -28,7 +28,7 @@ BEGIN
         ORDER BY known.key
         FOR NO KEY UPDATE
     LOOP
-        PERFORM arvo.require_right(arvo.goes_to(ARRAY[v_one.event]), 'operate');
+        PERFORM arvo.require_right(arvo.goes_to(ARRAY[v_one.event], false, false), 'operate');
         v_change := 'unchanged';
         IF v_one.paused_at IS NULL THEN
             v_change := 'paused';

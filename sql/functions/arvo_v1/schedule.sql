@@ -143,7 +143,7 @@ BEGIN
     END LOOP;
 
     IF v_change IS NULL THEN
-        PERFORM arvo.require_right(arvo.goes_to(ARRAY[v_before.event]), 'operate');
+        PERFORM arvo.require_right(arvo.goes_to(ARRAY[v_before.event], false, false), 'operate');
         v_anew := (v_before.cron, v_before.time_zone, v_before.gap, v_before.overlap)
             IS DISTINCT FROM (p_cron, p_time_zone, v_rules[1], v_rules[2]);
         v_stopped := v_before.next_at IS NULL AND v_before.paused_at IS NULL;

@@ -30,7 +30,7 @@ BEGIN
         ORDER BY known.key
         FOR UPDATE
     LOOP
-        PERFORM arvo.require_right(arvo.goes_to(ARRAY[v_one.event]), 'operate');
+        PERFORM arvo.require_right(arvo.goes_to(ARRAY[v_one.event], false, false), 'operate');
         IF NOT p_dry_run THEN
             DELETE FROM arvo.schedule WHERE schedule.schedule = v_one.schedule;
         END IF;
