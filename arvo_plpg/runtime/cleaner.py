@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from arvo_plpg.runtime.over import Over
     from arvo_plpg.runtime.terms import Terms
 
+_LAST_SECONDS = 3.0
+
 
 class Cleaner:
     """Works on one connection, between other calls.
@@ -37,6 +39,19 @@ class Cleaner:
                 self._over.done()
             else:
                 self._over.put_off(time.monotonic())
+
+    async def clean_up_last(self) -> None:
+        """Try all that are left once more, for some seconds; the rest is the retention's."""
+        subjects = self._over.take()
+        deadline = time.monotonic() + _LAST_SECONDS
+        for number, subject in enumerate(subjects):
+            if time.monotonic() > deadline:
+                self._terms.logger.warning(
+                    "%d states of finished workflows are left to the retention",
+                    len(subjects) - number,
+                )
+                return
+            await self._forget(subject)
 
     async def _forget(self, subject: str) -> bool:
         try:

@@ -281,6 +281,7 @@ class Worker:
                 self._gate.end()
             elif idle is not None and not settlement.waiting and not again:
                 self._gate.begin(station.route.queue for station in asked)
+        await cleaner.clean_up_last()
 
     def _due(self, desk: Desk, stations: Stations, now: float) -> float:
         """When the next call is due; what has waited too long to be run is given back first."""
