@@ -49,6 +49,13 @@ class Over:
         self._late.append(self._lane.popleft())
         self._paused_until = now + PAUSE_SECONDS
 
+    def take(self) -> list[str]:
+        """Take all of them, for a last try; the newest workflows come first."""
+        subjects = [*self._fresh, *self._late]
+        self._fresh.clear()
+        self._late.clear()
+        return subjects
+
     @property
     def _lane(self) -> deque[str]:
         return self._fresh or self._late

@@ -185,6 +185,24 @@ async def test_a_clean_up_that_is_refused_stops_nobody(
     await until(lambda: ask("SELECT count(*) FROM arvo.state") == [(0,)])
 
 
+async def test_a_clean_up_that_was_put_off_is_tried_once_more_at_the_end(
+    broker, event, stateful_recorder, until, ask, story, dsn, monkeypatch, caplog
+):
+    monkeypatch.setattr("arvo_plpg.runtime.over.PAUSE_SECONDS", 600.0)
+    await broker.register(
+        stateful_recorder(FLOW, finishing(event)), HandlerOptions(enable_cleanup=True)
+    )
+    asked = event(FLOW, subject="flow")
+    with psycopg.connect(dsn) as holder:
+        holder.execute("SELECT pg_advisory_xact_lock(arvo.lock_key('flow'))")
+        await broker.dispatch(asked)
+        await until(lambda: story(asked) == [(FLOW, 1, "completed")])
+        await until(lambda: "cannot be cleaned up now" in caplog.text)
+    assert ask("SELECT count(*) FROM arvo.state") == [(1,)]
+    await broker.stop()
+    assert ask("SELECT count(*) FROM arvo.state") == [(0,)]
+
+
 async def test_a_small_pool_does_not_hold_up_stopping(broker_on, recorder, monkeypatch):
     """Its one connection is just given to the housekeeping when that is to end."""
     monkeypatch.setattr("arvo_plpg.runtime.ending._PATIENCE_SECONDS", 60.0)

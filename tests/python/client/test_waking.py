@@ -243,3 +243,60 @@ async def test_who_finds_a_lane_in_use_looks_again(
         await until(lambda: ask(LOOKED, then) == [(1,)])
         assert not handler.seen
     await until(lambda: handler.seen, seconds=5)
+
+
+@pytest.fixture
+async def flood(ask, event, producers):
+    """Dispatch to a queue that is paused, on and on."""
+    ask("SELECT (arvo_v1.register_queue(%s)).change", TASK)
+    ask("SELECT count(*) FROM arvo_v1.pause_queue(%s)", TASK)
+
+    async def pour(connection):
+        while True:
+            await connection.execute(DISPATCH, [flat(event(TASK))])
+
+    pouring = [asyncio.create_task(pour(connection)) for connection in producers[:2]]
+    yield pouring
+    for task in pouring:
+        task.cancel()
+    await asyncio.gather(*pouring, return_exceptions=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_who_is_woken_for_nothing_again_and_again_stays_awake(
+    broker_on, event, recorder, until, ask, rarely, flood, workers
+):
+    handlers = [recorder(TASK) for _ in range(workers)]
+    for handler in handlers:
+        await (await broker_on()).register(handler, rarely)
+
+    def seen():
+        return [one.data["number"] for handler in handlers for one in handler.seen]
+
+    await until(lambda: ask(ASLEEP))
+    await until(lambda: not ask(ASLEEP))
+    for task in flood:
+        task.cancel()
+    assert not seen()
+    ask("SELECT count(*) FROM arvo_v1.resume_queue(%s)", TASK)
+    await until(seen, seconds=5)
+    waiting = "SELECT coalesce(sum(queued_count), 0) FROM arvo_v1.queue_stats()"
+    await until(lambda: ask(waiting) == [(0,)], seconds=60)
+    await until(lambda: len(ask(ASLEEP)) == workers)
+    ask(DISPATCH, flat(event(TASK, number=1)))
+    await until(lambda: 1 in seen(), seconds=5)
+
+
+async def test_whatever_wakes_it_for_nothing_its_other_queues_are_served(
+    broker, event, recorder, until, ask, rarely, producers, flood
+):
+    await broker.register(recorder(TASK), rarely)
+    other = recorder("com.example.other")
+    await broker.register(other, rarely)
+    chance = random.Random(4712)
+    for number in range(100):
+        await dispatch_late(
+            producers[2], event(other.source, number=number), chance.choice([0, 0.01])
+        )
+        await until(lambda: len(other.seen) == number + 1, seconds=5)  # noqa: B023
+        await asyncio.sleep(chance.choice([0, chance.uniform(0, 0.004), chance.uniform(0, 0.05)]))
