@@ -10,6 +10,7 @@ from pathlib import Path
 import debian
 import npm_postgres
 import psycopg
+import scratch
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -96,6 +97,7 @@ def open_testbed(server: str = "wheel", options: tuple[str, ...] = ()) -> Iterat
         dsn = given
         if dsn is None:
             binaries = find_server(server)
+            stack.enter_context(scratch.temporary_files())
             dsn = stack.enter_context(embedded.start(options=options, binaries=binaries)).uri
         name = f"arvo_test_{secrets.token_hex(4)}"
         stack.enter_context(_database(dsn, name))
