@@ -126,6 +126,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[temporary_files].close()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longer than usual begins first: no worker is left with it at the end."""
+
+    def patience(item: pytest.Item) -> float:
+        mark = item.get_closest_marker("timeout")
+        return mark.args[0] if mark else 0
+
+    items.sort(key=patience, reverse=True)
+
+
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[TestServer]:
     """The server of this session."""
