@@ -16,8 +16,10 @@ FUZZ_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
-.PHONY: help venv demo example test test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
+endif
+.PHONY: help venv demo example test test-server test-sql test-sql-15 test-isolation test-python test-interop test-ladder \
 	plcheck mutants lint types seals sync migrate rollback functions migration doctor format site dist clean \
 	model test-matrix fuzz chaos crash-matrix bench bench-full bench-draw bench-plans bench-profile
 
@@ -61,7 +63,12 @@ example: $(EXAMPLE) ## Run an example: make example NAME=order_fulfilment
 
 # --- test it
 
-test: lint types seals test-sql test-sql-15 test-isolation plcheck test-python ## Run all tests
+test: lint seals ## Run all tests
+	@$(MAKE) --no-print-directory -j 2 SIDE_BY_SIDE=1 types test-server
+	@$(MAKE) --no-print-directory test-python
+
+test-server: $(DEV) # what needs a server and no pytest, one after the other
+	@$(MAKE) --no-print-directory SIDE_BY_SIDE= test-sql test-sql-15 test-isolation plcheck
 
 lint: $(DEV) ## Check style, format, synchronous twins, and that docs/parity.md names tests that exist
 	$(BIN)/ruff check .
@@ -93,7 +100,7 @@ mutants: $(DEV) ## Put a fault into each function, and see whether the tests not
 	$(BIN)/python tools/mutants.py $(if $(ONLY),'$(ONLY)')
 
 test-python: $(DEV) ## Run pytest; more arguments: make test-python PYTEST_ARGS='-k lock'
-	$(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 test-interop: $(DEV) ## Run the conformance suite and the workflow in two languages; test-python has it, too
 	@command -v node >/dev/null && command -v npm >/dev/null || \

@@ -63,7 +63,7 @@ class Edition:
             SqlTreeBroken: A statement names a role in a way that cannot be left out.
         """
         kept = source if self.names.roles else without_roles(source)
-        return rename(kept, self.names.schema)
+        return kept if self.names.schema == ORIGIN else rename(kept, self.names.schema)
 
 
 def rename(source: str, schema: str) -> str:
