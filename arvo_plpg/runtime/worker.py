@@ -258,7 +258,8 @@ class Worker:
             await cleaner.clean_up()
             now = time.monotonic()
             if (due := self._due(desk, stations, now)) > now:
-                await self._rest.wait(due)
+                if not self._finished(desk):  # stop() may have come while something was awaited
+                    await self._rest.wait(due)
                 continue
             reports = settlement.send(MOST_AT_ONCE)
             asked = stations.wanted(now)

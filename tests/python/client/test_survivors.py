@@ -203,6 +203,14 @@ async def test_a_clean_up_that_was_put_off_is_tried_once_more_at_the_end(
     assert ask("SELECT count(*) FROM arvo.state") == [(0,)]
 
 
+async def test_stopping_while_the_loop_registers_is_not_slept_through(broker_on):
+    """Nobody rested when stop() ended the rest; the loop rested afterwards, for an hour."""
+    for _ in range(3):
+        broker = await broker_on()
+        broker.on_handler_not_found(print)
+        await asyncio.wait_for(broker.stop(), 8)  # it gave up after ten
+
+
 async def test_a_small_pool_does_not_hold_up_stopping(broker_on, recorder, monkeypatch):
     """Its one connection is just given to the housekeeping when that is to end."""
     monkeypatch.setattr("arvo_plpg.runtime.ending._PATIENCE_SECONDS", 60.0)
