@@ -18,7 +18,8 @@ from psycopg.types.json import Jsonb
 from .conftest import START, event
 
 SEED = int(os.environ.get("ARVO_STRESS_SEED", "0")) or secrets.randbits(32)
-ROUNDS, THREADS, CALLS, IDS = 4, 6, 25, 60
+ROUNDS, THREADS, CALLS, IDS = 4, 6, 25, 120
+HOLDERS = 3  # threads whose third transaction keeps a snapshot over the turn
 LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 RESET = """
 TRUNCATE arvo.event_key;
@@ -46,6 +47,7 @@ class Round:
         self.retried = 0
         self.errors = []
         self.begun = threading.Semaphore(0)
+        self.turned = threading.Event()
 
     def client(self, number):
         chance = random.Random(SEED + 1000 * self.number + number)
@@ -53,7 +55,8 @@ class Round:
         with psycopg.connect(self.dsn, autocommit=True, options=options) as connection:
             for call in range(CALLS):
                 try:
-                    self.act(connection, chance, f"{self.number}-{number}-{call}")
+                    holds = number < HOLDERS and call == 2
+                    self.act(connection, chance, f"{self.number}-{number}-{call}", holds=holds)
                 except psycopg.Error as error:
                     if not (error.sqlstate or "").startswith("40"):
                         self.errors.append(f"{error!r} {error.diag.context}")
@@ -61,15 +64,19 @@ class Round:
                     self.retried += 1
                 self.begun.release()
 
-    def act(self, connection, chance, name):
+    def act(self, connection, chance, name, *, holds):
         shared = chance.sample(range(IDS), k=chance.choice((1, 1, 3)))
         ids = [f"{self.number}/{one}" for one in shared]
         if chance.random() < 0.3:
             ids += [f"{name}/{one}" for one in range(100)]
         ends = chance.choice(("commit", "commit", "undo", "prepare", "prepare and undo"))
-        connection.execute(f"BEGIN ISOLATION LEVEL {chance.choice(LEVELS)}")
+        level = chance.choice(LEVELS[1:] if holds else LEVELS)
+        connection.execute(f"BEGIN ISOLATION LEVEL {level}")
         connection.execute("SELECT 1")  # the snapshot of the two that keep it
         self.pause(chance)
+        if holds:
+            assert self.turned.wait(60)
+            ids = [f"{self.number}/{chance.choice(self.known())}"]
         if len(ids) == 1:
             statement = "SELECT event_id, outcome, delivery FROM arvo_v1.dispatch(%s)"
             rows = connection.execute(statement, [Jsonb(event(ids[0]))]).fetchall()
@@ -93,6 +100,12 @@ class Round:
                     if outcome not in {"queued", "duplicate"}:
                         self.errors.append(f"{event_id} is {outcome}")
 
+    def known(self):
+        """Events that were committed, the newest last."""
+        with self.lock:
+            names = [name.partition("/") for name in self.accepted]
+        return [int(one) for number, _, one in names if number == str(self.number)][-10:]
+
     def pause(self, chance):
         threading.Event().wait(chance.choice((0, 0, 0.01, 0.03)))
 
@@ -114,6 +127,7 @@ def test_a_turn_in_a_crowd_lets_no_duplicate_in(stage, dsn, actors):
             assert crowd.begun.acquire(timeout=60)
         turned = judge.ask("SELECT touched FROM arvo_v1.maintain() WHERE task = 'turned'")
         assert turned == [(1,)], f"seed {SEED}"
+        crowd.turned.set()
         for thread in threads:
             thread.join(60)
             assert not thread.is_alive(), f"hangs; seed {SEED}"
