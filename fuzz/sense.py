@@ -60,7 +60,19 @@ class Sense:
             event["executionunits"] = 1.5
             event["time"] = "2030-01-01T00:00:00.000+00:00"
             event["extra"] = self.chance.choice(("x", 1, True, None))
+        if self.chance.random() < 0.1:  # a schedule's, which gets these when it fires
+            event = {key: value for key, value in event.items() if key not in {"id", "time"}}
         return event
+
+    def row(self) -> dict[str, Any]:
+        """A state that another memory has kept."""
+        return {
+            "subject": f"old/{self.chance.randint(1, 9)}",
+            "version": self.chance.randint(1, 4),
+            "data": {"executionStatus": "normal"},
+            "parent_subject": self.chance.choice((None, self.subject())),
+            "locked_for": self.chance.choice((None, 0, 1)),
+        }
 
     def result(self) -> dict[str, Any]:
         """A result of something that is held, or was."""
@@ -92,12 +104,11 @@ class Sense:
     def document(self, name: str) -> object:
         """A document for a jsonb argument of that name."""
         many = range(self.chance.choice((0, 1, 1, 2, 5)))
+        makers = {"events": self.event, "rows": self.row, "results": self.result}
+        if name in makers:
+            return [makers[name]() for _ in many]
         if name == "event":
             return self.event()
-        if name == "events":
-            return [self.event() for _ in many]
-        if name == "results":
-            return [self.result() for _ in many]
         if name == "options":
             choices = {
                 "start_after": "1 second", "priority": 3, "singleton_key": "k",
@@ -125,6 +136,8 @@ class Sense:
             "name": f"s{chance.randint(1, 3)}", "key": chance.choice(("", "k")),
             "pattern": chance.choice(("com.**", "com.fuzz.*")),
             "worker": f"w{chance.randint(1, 3)}",
+            "role": chance.choice(("arvo_worker", "public")), "locked": "carry",
+            "may": chance.choice(("dispatch", "consume", "operate", "read")),
             "reason": chance.choice(("exhausted", "expired")), "text": "com", "path": "$.data.n",
         }  # fmt: skip
         if name in words:

@@ -40,7 +40,10 @@ SELECT setval('arvo.lease_number', 17592186044415) \gset
 SELECT is(pg_temp.told('sequence'), 'warning | lease_number | 100.0 % of its numbers are used.', 'and one that is there');
 UPDATE arvo.origin SET system_identifier = 1;
 SELECT matches(pg_temp.told('cluster'), '^warning .* of cluster 1: claims are refused\.$', 'another cluster');
+-- The sessions of other files idle between two of their statements: by this clock not for a minute yet.
+SET arvo.frozen_clock = '2000-01-01T00:00:00Z';
 SELECT is(pg_temp.told('idle_in_transaction'), 'ok | 0 | No session is seen to have been so for a minute.', 'nobody idles in a transaction');
+SET arvo.frozen_clock = '2029-12-31T23:50:00Z';
 SELECT matches(
     pg_temp.told('oldest_snapshot'), '^[a-z]+ \| (0 \| Nobody else holds a snapshot\.|[0-9]+ \| .+ holds back cleaning by [0-9]+ transactions)', 'who holds back cleaning, if anybody does'
 );
