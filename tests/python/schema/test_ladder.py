@@ -119,17 +119,20 @@ REAL = pytest.mark.skipif(not SqlTree.find().migrations(), reason="no migrations
 
 
 @REAL
+@pytest.mark.timeout(400)  # every migration, six times over
 def test_the_real_ladder(dsn):
     prove_ladder(dsn, "arvo", SqlTree.find().root)
 
 
 @REAL
+@pytest.mark.timeout(400)  # every migration, six times over
 @pytest.mark.parametrize("roles", [True, False], ids=["roles", "without-roles"])
 def test_the_real_ladder_under_another_name(dsn, schema, roles):
     prove_ladder(dsn, schema, SqlTree.find().root, roles=roles)
 
 
 @REAL
+@pytest.mark.timeout(400)  # every migration, six times over
 def test_lock_tokens_grow_down_the_ladder_and_up_again(dsn):
     tokens = []
     for number in (4, 3, 4):
