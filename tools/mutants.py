@@ -79,7 +79,7 @@ def judge(mutant: Mutant, jury: Jury, last: dict[str, str], *, quick: bool) -> O
         quick: Only the likeliest tests.
     """
     first = [[test] for test in first_tests(mutant, last)]
-    quick = quick or bool(mutant.equivalent)
+    quick = quick or bool(mutant.equivalent or mutant.survives)  # of these it is said already
     with jury.copy(mutant.statement()) as bed:
         for tests in first if quick else [*first, *suite()]:
             verdict = jury.hear(bed, tests)
@@ -218,15 +218,14 @@ def main() -> int:
                 took = time.monotonic() - begun
                 by = outcomes[-1].test or mutant.equivalent or mutant.survives or "nothing noticed"
                 print(f"{outcomes[-1].word} - {mutant.name} ({took:.1f} s): {by}", flush=True)
-            version = jury.bed.version
+                # The likeliest tests alone cannot say that nothing notices it.
+                sure = not (arguments.quick and outcomes[-1].word == "survived")
+                if arguments.folder == FOLDER and sure:
+                    record(outcomes[-1:], every, jury.bed.version)  # a long run may be cut short
     except debian.UnobtainableError as reason:
         sys.stderr.write(f"mutants: {reason}\n")
         return 2
     line, good = verdict_line(outcomes)
-    if arguments.folder == FOLDER:
-        # The likeliest tests alone cannot say that nothing notices it.
-        sure = [one for one in outcomes if not (arguments.quick and one.word == "survived")]
-        record(sure, every, version)
     print(line)
     return 0 if good else 1
 

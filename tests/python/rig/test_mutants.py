@@ -1,5 +1,6 @@
 """Mutants: their texts are still in the functions, and the tests notice what is wrong with them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -114,6 +115,20 @@ def test_what_nothing_notices_is_told(server, folder):
     assert done.stdout.endswith(
         "mutants: 2 of 3 killed (66.7%), 1 equivalent; not equivalent after all: wrongly\n"
     )
+
+
+def test_a_run_that_is_cut_short_keeps_what_it_has_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(mutants, "RECORD", tmp_path / "mutants.json")
+    first, second, third = every = mutant.load()[:3]
+    mutants.record([mutants.Outcome(first, "killed", "a test")], every, "18.6")
+    mutants.record([mutants.Outcome(second, "survived")], every, "18.6")
+    found = json.loads(mutants.RECORD.read_text())
+    assert {name: told["verdict"] for name, told in found["verdicts"].items()} == {
+        first.name: "killed",
+        second.name: "survived",
+    }
+    assert (found["mutants"], found["killed"], found["not_judged"]) == (2, 1, 1)
+    assert third.name not in found["verdicts"]
 
 
 def test_the_suite_has_every_test_of_the_engine_once():
