@@ -7,19 +7,25 @@ import sys
 from collections import Counter
 from functools import partial
 
+import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from arvo_plpg import ArvoError, BrokerNotStarted, PostgresEventBroker, current_delivery
 
 TASK = "com.example.task"
 HISTORY = "SELECT event_id, outcome FROM arvo_v1.trace(p_subject => 'task')"
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'arvo-worker'"
+)
 PROGRAM = """
 import asyncio, logging, signal, sys, threading
 from pydantic import BaseModel
 import arvo_plpg as arvo
 from arvo_plpg import PostgresEventBroker
 
-DSN, KIND = sys.argv[1:]
+DSN, KIND, WAY = sys.argv[1:]
 logging.basicConfig(stream=sys.stdout, level="INFO", format="%(message)s")
 
 class Waits:
@@ -47,6 +53,11 @@ class Ends:
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
         return []
 
+class Telling(PostgresEventBroker):
+    async def __aexit__(self, *_):
+        print("leaving", flush=True)
+        await self.stop(600)
+
 class Text(BaseModel):
     text: str
 
@@ -58,7 +69,7 @@ def plain(call: arvo.HandlerContext[Text]) -> Text:
     block(call)
 
 async def main():
-    async with PostgresEventBroker(DSN) as broker:
+    async with Telling(DSN) as broker:
         if KIND == "block":
             await broker.on_workflow_complete(source="com.example.task", listener=block)
         elif KIND == "plain":
@@ -66,6 +77,8 @@ async def main():
         else:
             await broker.register(globals()[KIND]())
         print("registered", flush=True)
+        if WAY == "interrupt":
+            await asyncio.Event().wait()
         before = signal.getsignal(signal.SIGTERM)
         await broker.run_until_signal(grace=600)
         assert signal.getsignal(signal.SIGTERM) == before
@@ -80,9 +93,9 @@ def program(dsn):
     """Start the program; it is killed with the test."""
     started = []
 
-    def start(kind):
+    def start(kind, way="signal"):
         begun = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, dsn, kind],
+            [sys.executable, "-c", PROGRAM, dsn, kind, way],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -203,6 +216,51 @@ async def test_a_program_gives_back_what_runs(program, broker, event, story, kin
     await heard(process, "stopped")
     assert await asyncio.to_thread(process.wait, 20) == 0
     assert story(asked) == [(queue, 1, "released"), (queue, 1, "queued")]
+
+
+async def test_who_is_impatient_without_the_helper_charges_nothing_either(
+    program, broker, event, story
+):
+    """Ctrl-C ends the program's `async with`, and a second one the event loop, while it stops."""
+    process = program("Waits", "interrupt")
+    asked = event()
+    await broker.dispatch(asked)
+    await heard(process, "began")
+    process.send_signal(signal.SIGINT)
+    await heard(process, "leaving")
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.to_thread(process.wait, 20) != 0
+    assert story(asked) == [(TASK, 1, "released"), (TASK, 1, "queued")]
+
+
+async def test_a_hurry_counts_also_while_results_are_settled(
+    broker_on, event, recorder, until, ask, dsn, log, monkeypatch
+):
+    """The database does not answer; the results have less time from then on."""
+    monkeypatch.setattr("arvo_plpg.runtime.worker._SETTLE_SECONDS", 600.0)
+    broker, gate = await broker_on(), asyncio.Event()
+
+    async def wait(_):
+        await gate.wait()
+        return []
+
+    handler = recorder(action=wait)
+    await broker.register(handler)
+    await broker.dispatch(event())
+    await until(lambda: handler.seen)
+    name = sql.Identifier(conninfo_to_dict(dsn)["dbname"])
+    with psycopg.connect(dsn, dbname="postgres", autocommit=True) as admin:
+        admin.execute(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(name))
+        ask(CUT)
+        stopping = asyncio.create_task(broker.stop())
+        gate.set()
+        await until(lambda: "1 results are kept" in log.text)
+        assert not stopping.done()
+        async with asyncio.timeout(20):
+            await broker.stop(0)
+            await stopping
+        admin.execute(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true").format(name))
+    assert "stopped without settling 1 results" in log.text
 
 
 async def test_a_program_lets_finish_what_runs(program, broker, event, story):
