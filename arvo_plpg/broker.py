@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from datetime import timedelta
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
@@ -31,7 +32,9 @@ from arvo_plpg.event import ArvoEvent, check_events
 from arvo_plpg.options import DispatchOptions, HandlerOptions, StartAfter
 from arvo_plpg.runtime.connect import Pool, lend, open_pool, shake_hands
 from arvo_plpg.runtime.ending import end
+from arvo_plpg.runtime.grace import Grace
 from arvo_plpg.runtime.route import DOMAINS, UNROUTABLE, handler_route, listener_route
+from arvo_plpg.runtime.signals import Signals
 from arvo_plpg.runtime.worker import Worker
 from arvo_plpg.stream import AsyncStream
 from arvo_plpg.telemetry.dispatching import watched
@@ -129,6 +132,8 @@ class PostgresEventBroker:
         )
         self._maintenance: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()
+        self._ending: asyncio.Task[None] | None = None
+        self._grace = Grace(0)
         self._strict = strict
         self._completions: set[str] = set()
 
@@ -148,6 +153,8 @@ class PostgresEventBroker:
             SchemaTooOld: what is installed is older than this package needs.
             ClientTooOld: this package is older than what is installed allows.
         """
+        while self._ending is not None:
+            await asyncio.wait([self._ending])
         if self._pool is not None:
             return
         await shake_hands(self._dsn, self._schema)
@@ -164,23 +171,71 @@ class PostgresEventBroker:
     async def stop(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - the seed's name
         """Stop claiming, let running handlers finish, settle, and disconnect.
 
+        May be called again while it runs: an earlier end counts for all who wait, and with
+        ``timeout=0`` what still runs is given back at once. Who is cancelled while it waits here
+        has it end at once as well. Afterwards the broker can be started again.
+
         Args:
             timeout: seconds after which what still runs is cancelled and goes back to its queue,
                 its attempt not charged.
         """
-        if self._pool is None:
+        if self._ending is not None:
+            self._grace.shorten(timeout)
+        elif self._pool is not None:
+            self._grace = Grace(timeout)
+            self._ending = asyncio.create_task(self._end(self._pool), name="arvo-stop")
+        else:
             return
-        self._leaving.set()
-        if self._maintenance is not None:
-            # A request to end it gets lost in the pool if it is just given a connection.
-            await asyncio.wait([self._maintenance], timeout=_HOUSE_SECONDS)
-            await end(self._maintenance)
+        ending = self._ending
         try:
-            await self._worker.stop(timeout)
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            self._grace.shorten(0)
+            await asyncio.wait([ending])
+            raise
+
+    async def run_until_signal(self, *, grace: float = 30.0) -> None:
+        """Work until the process is told to end, by SIGTERM or SIGINT, and stop then.
+
+        The first signal stops claiming and lets running handlers finish; a second one does not wait
+        for them, and what still runs goes back to its queue, its attempt not charged. Returns when
+        the broker has stopped, also when something else has called :meth:`stop`. Handlers of these
+        signals that were there before are put back::
+
+            async with PostgresEventBroker("postgresql://localhost/app") as broker:
+                await broker.register(handler)
+                await broker.run_until_signal()
+
+        Args:
+            grace: seconds after the first signal until what still runs is given back.
+
+        Raises:
+            BrokerNotStarted: there is nothing to wait for.
+            ArvoError: this is not the main thread, which alone can receive signals.
+        """
+        if self._pool is None:
+            raise _not_started()
+        with Signals() as signals:
+            await signals.wait_or(self._leaving)
+            # Whoever else has called stop() has said how long it may take.
+            within = grace if signals.count else inf
+            await signals.stop(self.stop, within, self._worker.logger)
+
+    async def _end(self, pool: Pool) -> None:
+        try:
+            self._leaving.set()
+            if self._maintenance is not None:
+                # A request to end it gets lost in the pool if it is just given a connection.
+                await asyncio.wait([self._maintenance], timeout=_HOUSE_SECONDS)
+                await end(self._maintenance)
+            await self._worker.stop(self._grace)
             await self._check_out()
         finally:
-            pool, self._pool = self._pool, None
-            await pool.close()
+            self._pool = None
+            try:
+                await pool.close()
+            finally:
+                self._ending = None
 
     @property
     def queues(self) -> list[str]:
@@ -383,9 +438,7 @@ class PostgresEventBroker:
             yield given
             return
         if self._pool is None:
-            raise BrokerNotStarted(
-                "the broker is not started", hint="Call start(), or use it with 'async with'."
-            )
+            raise _not_started()
         async with lend(self._pool) as connection:
             yield connection
 
@@ -471,6 +524,12 @@ class PostgresEventBroker:
                 await Broker(connection, schema=self._schema).check_out(self._worker.name)
         except (psycopg.Error, ArvoError, OSError) as error:
             self._worker.logger.info("not checked out: %s", type(error).__name__)
+
+
+def _not_started() -> BrokerNotStarted:
+    return BrokerNotStarted(
+        "the broker is not started", hint="Call start(), or use it with 'async with'."
+    )
 
 
 def _checked_options(options: HandlerOptions | None) -> HandlerOptions:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from arvo_plpg import (
     current_delivery,
 )
 from arvo_plpg.errors import ArvoError, DatabaseUnreachable
+from arvo_plpg.runtime.signals import Signals
 from chaos.history import Log
 from chaos.workload import CLIENT, LIMIT, ORDER, SCARCE, SHIP, trouble
 
@@ -221,17 +221,18 @@ async def work(config: Config) -> None:
     if config.wait:
         await asyncio.to_thread(sys.stdin.readline)
 
-    signals = 0
-    stopping, hurried = asyncio.Event(), asyncio.Event()
+    with Signals() as signals:
+        broker = await _begin(config, program)
+        log.note("working")
+        await signals.first.wait()
+        began = time.monotonic()
+        with contextlib.suppress(ArvoError, psycopg.Error):
+            await signals.stop(broker.stop, config.grace, logger)
+        await program.close()
+        log.note("stopped", seconds=time.monotonic() - began)
 
-    def stop() -> None:
-        nonlocal signals
-        signals += 1
-        (stopping if signals == 1 else hurried).set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-
+async def _begin(config: Config, program: Program) -> PostgresEventBroker:
     worker = WorkerOptions(
         concurrency=config.concurrency,
         polling_interval_seconds=config.poll,
@@ -257,19 +258,7 @@ async def work(config: Config) -> None:
             source=CLIENT, listener=listen, options=HandlerOptions(worker=worker)
         )
     )
-    log.note("working")
-    await stopping.wait()
-    began = time.monotonic()
-    stop_task = asyncio.ensure_future(broker.stop(config.grace))
-    hurry = asyncio.ensure_future(hurried.wait())
-    await asyncio.wait([stop_task, hurry], return_when=asyncio.FIRST_COMPLETED)
-    if not stop_task.done():
-        stop_task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ArvoError, psycopg.Error):
-            await stop_task
-    hurry.cancel()
-    await program.close()
-    log.note("stopped", seconds=time.monotonic() - began)
+    return broker
 
 
 def main() -> None:

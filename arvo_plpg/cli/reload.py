@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,9 +36,10 @@ def reloading(folder: Path, grace: float) -> int:
         The exit code of the last one that a signal ended; 0 otherwise.
     """
     logger = logging.getLogger("arvo_plpg")
-    stopped = threading.Event()
+    stopped, signals = threading.Event(), list[int]()
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        signals.append(number)
         stopped.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -57,21 +60,25 @@ def reloading(folder: Path, grace: float) -> int:
         if changed:
             logger.info("files have changed: starting again")
         running = child.poll() is None
-        code = _end(child, grace)
+        code = _end(child, grace, signals)
         if changed or not running:
             code = 0
     return code
 
 
-def _end(child: subprocess.Popen[bytes], grace: float) -> int:
-    """End a worker: cleanly, else by force, so that none is left behind."""
-    if child.poll() is None:
-        child.send_signal(signal.SIGTERM)
-    try:
-        return child.wait(grace + _SPARE_SECONDS)
-    except subprocess.TimeoutExpired:
+def _end(child: subprocess.Popen[bytes], grace: float, signals: list[int]) -> int:
+    """End a worker: cleanly, at once if there is a second signal, else by force."""
+    ends_at = time.monotonic() + grace + _SPARE_SECONDS
+    told = 0
+    while (code := child.poll()) is None and time.monotonic() < ends_at:
+        if told < 1 or told < min(len(signals), 2):
+            child.send_signal(signal.SIGTERM)
+            told += 1
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(_RHYTHM_SECONDS)
+    if code is None:
         child.kill()
-        return child.wait()
+    return child.wait()
 
 
 def marks_of(folder: Path) -> Marks:

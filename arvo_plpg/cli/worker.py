@@ -9,19 +9,21 @@ import inspect
 import json
 import logging
 import os
-import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from arvo_plpg.broker import PostgresEventBroker
 from arvo_plpg.cli.health import Health
+from arvo_plpg.cli.last_resort import LastResort
 from arvo_plpg.cli.options import add_command, dsn, duration
 from arvo_plpg.cli.reload import WATCHED, reloading
 from arvo_plpg.errors import ArvoError, InvalidArgument
 from arvo_plpg.plain import plain_lines
 from arvo_plpg.runtime.log_fields import FIELDS
+from arvo_plpg.runtime.signals import Signals
 from arvo_plpg.schema.target import Target
 
 if TYPE_CHECKING:
@@ -30,7 +32,11 @@ if TYPE_CHECKING:
 
     from arvo_plpg.cli.options import Subcommands
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SPARE_SECONDS = 30.0
+"""What connections to a database that is silent may take at most, beside the grace period."""
+
+_LEFT_SECONDS = 5.0
+"""How long the process may take to end when all is settled."""
 
 
 def add(subcommands: Subcommands) -> None:
@@ -42,7 +48,7 @@ def add(subcommands: Subcommands) -> None:
         description="MODULE:BROKER names a function that is given a started PostgresEventBroker "
         "and registers handlers with it; or a function without parameters that gives an "
         "asynchronous context manager of a broker of its own. SIGTERM and SIGINT claim nothing "
-        "more, let what runs finish, and end with 0; a second one cancels what still runs.",
+        "more, let what runs finish, and end with 0; a second one gives back what still runs.",
         example="arvo-plpg worker shop.handlers:register --health 8080\n"
         "arvo-plpg worker shop.handlers:register --watch",
         run=run,
@@ -128,32 +134,37 @@ def load(target: str) -> Callable[..., Any]:
 
 async def _serve(arguments: argparse.Namespace, found: Callable[..., Any], place: str) -> int:
     logger = logging.getLogger("arvo_plpg")
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, ended.set)
+    grace = arguments.grace.total_seconds()
+    last_resort = LastResort()
+
+    def told(count: int) -> None:
+        last_resort.within(_SPARE_SECONDS + (grace if count == 1 else 0))
+
     health = Health(arguments.health)
-    async with health, _broker(arguments, found, place, ended) as broker:
-        health.watch(broker)
-        logger.info("worker is ready: %s", ", ".join(broker.queues) or "no queues")
-        await ended.wait()
-        health.stopping = True
-        ending = asyncio.create_task(broker.stop(arguments.grace.total_seconds()))
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, ending.cancel)
-        logger.info("worker is stopping")
-        try:
-            await ending
-        except asyncio.CancelledError:
-            logger.warning("stopping at once; what still runs goes back to its queue")
-            await broker.stop(0)
-    logger.info("worker has stopped")
+    with Signals(told) as signals:
+        async with health, _broker(arguments, found, place, signals) as broker:
+            health.watch(broker)
+            logger.info("worker is ready: %s", ", ".join(broker.queues) or "no queues")
+            await signals.first.wait()
+            health.stopping = True
+            await signals.stop(broker.stop, grace, logger)
+        logger.info("worker has stopped")
+        if _left_behind():
+            sys.stdout.flush()  # nothing does when the process is ended by force
+            last_resort.within(_LEFT_SECONDS, code=0)
     return 0
+
+
+def _left_behind() -> bool:
+    """Whether a handler that was cancelled may hold on to its task, or to a thread of a pool."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    threads = [one for one in threading.enumerate() if not one.daemon]
+    return bool(others or threads[1:])
 
 
 @contextlib.asynccontextmanager
 async def _broker(
-    arguments: argparse.Namespace, found: Callable[..., Any], place: str, ended: asyncio.Event
+    arguments: argparse.Namespace, found: Callable[..., Any], place: str, signals: Signals
 ) -> AsyncIterator[PostgresEventBroker]:
     """Give a started broker with its handlers, in one of the two ways."""
     if not inspect.signature(found).parameters:
@@ -167,7 +178,7 @@ async def _broker(
             yield broker
         return
     broker = PostgresEventBroker(place, schema=arguments.schema, name=arguments.name)
-    await _start(broker, ended)
+    await _start(broker, signals.first)
     try:
         answer = found(broker)
         if inspect.isawaitable(answer):

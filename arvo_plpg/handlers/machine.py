@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from statemachine.engines.async_ import AsyncEngine
@@ -22,6 +22,7 @@ from arvo_plpg.handlers.chart_snapshot import (
 )
 from arvo_plpg.handlers.service_contracts import ServiceContracts
 from arvo_plpg.payload import EventData
+from arvo_plpg.runtime.thread import in_thread
 from arvo_plpg.violation import ConfigViolation
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class ArvoMachine:
             chart = self.chart(model=model, arvo_event=event)
             await _settled(chart.activate_initial_state())
         else:
-            chart = await asyncio.to_thread(self.chart, model=model, arvo_event=event)
+            chart = await in_thread(partial(self.chart, arvo_event=event), model)
         return self._snapshot(chart, model)
 
     async def resume(self, snapshot: Mapping[str, Any], event: ArvoEvent) -> MachineStep:
@@ -102,7 +103,7 @@ class ArvoMachine:
         if self._is_async:
             await _settled(chart.send(event.type, arvo_event=event))
         else:
-            await asyncio.to_thread(chart.send, event.type, arvo_event=event)
+            await in_thread(partial(chart.send, arvo_event=event), event.type)
         return self._snapshot(chart, model)
 
     def _snapshot(self, chart: ArvoStateChart, model: ChartModel) -> MachineStep:

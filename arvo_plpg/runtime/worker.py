@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from arvo_plpg.rows import Queue
+    from arvo_plpg.runtime.grace import Grace
     from arvo_plpg.runtime.log_fields import Logger
     from arvo_plpg.runtime.route import Route
     from arvo_plpg.runtime.settlement import Settlement
@@ -139,12 +140,13 @@ class Worker:
         self._loop_task = asyncio.create_task(self._work(desk, stations), name="arvo-worker")
         desk.worker = self._loop_task
 
-    async def stop(self, grace: float = 30.0) -> None:
+    async def stop(self, grace: Grace) -> None:
         """Claim nothing more, let what runs finish, settle it, and end.
 
-        What still runs after ``grace`` seconds is cancelled and released: it goes back to its queue
+        What still runs after the grace period is cancelled and released: it goes back to its queue
         and its attempt is not charged. If the database does not answer, what could not be settled
-        within further ten seconds is left to the expiry of its lease. Can be started again.
+        within further ten seconds, three from when it is to end at once, is left to the expiry of
+        its lease. Can be started again.
         """
         loop_task, desk, stations = self._loop_task, self._desk, self._stations
         if loop_task is None or desk is None or stations is None:
@@ -153,8 +155,16 @@ class Worker:
         stations.release(inf)
         self._rest.end()
         try:
-            await self._drain(desk, stations, grace)
-            await asyncio.wait([loop_task], timeout=_SETTLE_SECONDS)
+            await grace.wait(lambda: [slot.task for slot in stations.slots])
+            await self._leave(desk, stations)
+            self._rest.end()
+            settling = grace.then(_SETTLE_SECONDS, hurried=_HURRIED_SECONDS)
+            await settling.wait(lambda: [] if loop_task.done() else [loop_task])
+        except asyncio.CancelledError:
+            # The event loop ends. So does the task of the worker, which settles in a hurry.
+            await self._leave(desk, stations)
+            await asyncio.wait([loop_task], timeout=_HURRIED_SECONDS + _CANCEL_SECONDS)
+            raise
         finally:
             self._loop_task, self._given_up = None, True
             await end(loop_task)
@@ -165,13 +175,6 @@ class Worker:
                     "stopped without settling %d results; their leases will lapse", unsettled
                 )
             self._desk = self._stations = None
-
-    async def _drain(self, desk: Desk, stations: Stations, grace: float) -> None:
-        deadline = time.monotonic() + grace
-        while (slots := stations.slots) and (left := deadline - time.monotonic()) > 0:
-            await asyncio.wait([slot.task for slot in slots], timeout=left)
-        await self._leave(desk, stations)
-        self._rest.end()
 
     async def _leave(self, desk: Desk, stations: Stations) -> None:
         """Give back everything that is held: what runs is cancelled, and not charged."""

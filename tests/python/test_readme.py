@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from datetime import timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from arvo_plpg import create_arvo_event
 from arvo_plpg.sync import Broker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +73,7 @@ def test_its_programs_satisfy_a_strict_type_checker(tmp_path):
 
 
 def test_the_page_about_workers_has_a_typed_program_that_prints_what_it_says(tmp_path):
-    code, pooled = re.findall(r"```python\n(.*?)```", WORKERS, re.DOTALL)
+    _, code, pooled = re.findall(r"```python\n(.*?)```", WORKERS, re.DOTALL)
     satisfies_a_strict_type_checker(code, tmp_path)
     satisfies_a_strict_type_checker(pooled, tmp_path)
     says = re.findall(r"^ *print\(.*\)  # (.*)$", code, re.MULTILINE)
@@ -81,8 +83,34 @@ def test_the_page_about_workers_has_a_typed_program_that_prints_what_it_says(tmp
     assert "attempt 1 failed: ValueError: 'nothing to book'" in logged
 
 
+def test_the_page_about_workers_has_a_typed_program_that_ends_with_a_signal(
+    tmp_path, dsn, connection
+):
+    code, _, _ = re.findall(r"```python\n(.*?)```", WORKERS, re.DOTALL)
+    satisfies_a_strict_type_checker(code, tmp_path)
+    event = create_arvo_event(
+        source="com.example.shop",
+        type="com.example.mail.send",
+        subject="mail",
+        to="com.example.mailer",
+        data={"to": "ada"},
+    )
+    Broker(connection).dispatch(event)
+    command = [sys.executable, "-u", "-W", "error", "-c", code]
+    environment = os.environ | {"DATABASE_URL": dsn}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as program:
+        try:
+            assert program.stdout.readline() == "to ada\n"
+            program.send_signal(signal.SIGTERM)
+            assert program.wait(30) == 0
+        finally:
+            program.kill()
+    (step,) = Broker(connection).trace("mail")
+    assert (step.attempt, step.outcome) == (1, "completed")
+
+
 def test_a_handler_of_batches_that_answers_something_else_is_a_type_error(tmp_path):
-    code, _ = re.findall(r"```python\n(.*?)```", WORKERS, re.DOTALL)
+    _, code, _ = re.findall(r"```python\n(.*?)```", WORKERS, re.DOTALL)
     wrong = code.replace("Sequence[Sequence[arvo.ArvoEvent] | Exception]:", "int:", 1)
     assert wrong != code
     with pytest.raises(AssertionError, match="incompatible type"):
