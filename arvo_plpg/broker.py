@@ -132,6 +132,7 @@ class PostgresEventBroker:
         )
         self._maintenance: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()
+        self._starting = asyncio.Lock()
         self._ending: asyncio.Task[None] | None = None
         self._grace = Grace(0)
         self._strict = strict
@@ -153,20 +154,21 @@ class PostgresEventBroker:
             SchemaTooOld: what is installed is older than this package needs.
             ClientTooOld: this package is older than what is installed allows.
         """
-        while self._ending is not None:
-            await asyncio.wait([self._ending])
-        if self._pool is not None:
-            return
-        await shake_hands(self._dsn, self._schema)
-        self._pool = await open_pool(
-            self._dsn,
-            self._schema,
-            self._pool_size,
-            options={"prepare_threshold": self._prepare_threshold},
-        )
-        await self._worker.start()
-        self._leaving.clear()
-        self._maintenance = asyncio.create_task(self._keep_house(), name="arvo-maintenance")
+        async with self._starting:
+            while self._ending is not None:
+                await asyncio.wait([self._ending])
+            if self._pool is not None:
+                return
+            await shake_hands(self._dsn, self._schema)
+            self._pool = await open_pool(
+                self._dsn,
+                self._schema,
+                self._pool_size,
+                options={"prepare_threshold": self._prepare_threshold},
+            )
+            await self._worker.start()
+            self._leaving.clear()
+            self._maintenance = asyncio.create_task(self._keep_house(), name="arvo-maintenance")
 
     async def stop(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - the seed's name
         """Stop claiming, let running handlers finish, settle, and disconnect.

@@ -762,6 +762,16 @@ async def test_stop_leaves_no_connection_task_or_thread(broker_on, event, record
     await until(lambda: ask(others) == [(0,)])
 
 
+async def test_two_starts_at_the_same_time_are_one(dsn, until, ask):
+    tasks = asyncio.all_tasks()
+    broker = PostgresEventBroker(dsn)
+    await asyncio.gather(broker.start(), broker.start())
+    await broker.stop()
+    assert asyncio.all_tasks() == tasks
+    others = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'arvo%%'"
+    await until(lambda: ask(others) == [(0,)])
+
+
 async def test_stop_lets_handlers_finish(broker_on, event, recorder, until, story):
     broker = await broker_on()
     gate = asyncio.Event()
