@@ -65,7 +65,7 @@ def write(recording: Recording, results: Path | None = None, charts: Path | None
 def _head(recording: Recording) -> Iterator[str]:
     about: dict[str, Any] = recording.about
     mode = MODES[about["mode"]]
-    yield "# Results"
+    yield "# Results of long runs" if mode.name == "full" else "# Results"
     yield ""
     yield (
         f"Made by `make bench{'-full' if mode.name == 'full' else ''}` ({mode.name}) on "
@@ -105,7 +105,8 @@ def _head(recording: Recording) -> Iterator[str]:
         "by `raw` or by pgbench. For rates more is better, for times and costs less."
     )
     yield ""
-    yield from targets.table(recording)
+    unmeasured = "| not measured |" if left_out else "never"  # in parts, that goes without saying
+    yield from (row for row in targets.table(recording) if not row.endswith(unmeasured))
     yield ""
     yield "## Who takes part"
     yield ""
