@@ -10,6 +10,9 @@ from arvo_plpg.schema.tree import SqlTree
 
 OURS = "nspname ~ ('^' || %(schema)s || '(_v[0-9]+)?$')"
 NOT_YOYO = "relname !~ '^_?yoyo'"
+# Without what PostgreSQL 15.20 notes there for itself, with another number for each table.
+OPTIONS = r"""(SELECT array_agg(one ORDER BY one) FROM unnest(attoptions) AS one
+                 WHERE one !~ '^pg_attver=')::text"""
 
 QUERIES = (
     f"SELECT nspname, nspowner::regrole::text, nspacl::text FROM pg_namespace WHERE {OURS}",
@@ -19,7 +22,7 @@ QUERIES = (
           FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace
          WHERE {OURS} AND {NOT_YOYO} AND relkind <> 'i' ORDER BY 1, 2""",
     f"""SELECT nspname, relname, attname, format_type(atttypid, atttypmod), attnotnull, attidentity,
-               attgenerated, attacl::text, attoptions::text, attstorage,
+               attgenerated, attacl::text, {OPTIONS}, attstorage,
                pg_get_expr(adbin, adrelid), col_description(c.oid, attnum),
                row_number() OVER (PARTITION BY c.oid ORDER BY attnum)
           FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = attrelid
