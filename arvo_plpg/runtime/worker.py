@@ -261,10 +261,7 @@ class Worker:
             await cleaner.clean_up()
             now = time.monotonic()
             if (due := self._due(desk, stations, now)) > now:
-                if not _finished(
-                    desk, stations
-                ):  # stop() may have come while something was awaited
-                    await self._rest.wait(due)
+                await self._rest.wait(due)
                 continue
             reports = settlement.send(MOST_AT_ONCE)
             asked = stations.wanted(now)
