@@ -239,9 +239,13 @@ def completed(rows: list[tuple[int, int]]) -> str:
 
 
 def _handle(connection: psycopg.Connection[Any], count: int) -> Sequence[int]:
-    """So many have been handled; no lease is held."""
+    """So many have been handled; no lease is held.
+
+    By leases as short as those that are measured: of longer ones the last thousands would have
+    expired only when it is measured, and looking through them would count as the cost of history.
+    """
     put(connection, count)
-    work(connection, QUEUE, limit=500, lease="1 minute")
+    work(connection, QUEUE, limit=500, lease=_LEASE)
     return ()
 
 
