@@ -1,7 +1,7 @@
 -- arvo.lock_key(subject) — the transaction lock that guards a subject's lock row.
 CREATE OR REPLACE FUNCTION arvo.lock_key(p_subject text)
 RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -12,7 +12,9 @@ AS $lock_key$
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
-SELECT hashtextextended(p_subject, hashtextextended('arvo', 0));
+BEGIN
+    RETURN hashtextextended(p_subject, hashtextextended('arvo', 0));
+END;
 $lock_key$;
 
 COMMENT ON FUNCTION arvo.lock_key(text) IS

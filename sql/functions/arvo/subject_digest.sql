@@ -1,7 +1,7 @@
 -- arvo.subject_digest(subject) — the key under which a subject of any length is stored.
 CREATE OR REPLACE FUNCTION arvo.subject_digest(p_subject text)
 RETURNS bytea
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -12,7 +12,9 @@ AS $subject_digest$
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
-SELECT sha256(convert_to(p_subject, 'UTF8'));
+BEGIN
+    RETURN sha256(convert_to(p_subject, 'UTF8'));
+END;
 $subject_digest$;
 
 COMMENT ON FUNCTION arvo.subject_digest(text) IS

@@ -20,44 +20,19 @@ SET plan_cache_mode = force_generic_plan
 AS $dispatch_many$
 -- As dispatch, for all or none: one event that is not valid refuses the whole call and says which.
 --
---   Reads    as arvo.append_plain and arvo.append
+--   Reads    as arvo.checked_events, arvo.append_plain and arvo.append
 --   Writes   as arvo.append_plain or arvo.append
 --   Locks    as arvo.append_plain or arvo.append
---   Raises   RV001  an event is not valid
+--   Raises   RV001, RV006, RV007  as arvo.checked_events
 --            RV002  an option is not valid, or a queue has too many priorities
---            RV006  p_events is not an array
---            RV007  a queue is closed to the caller
 --            RV201  nobody has registered a queue, and must_be_registered is set
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
-    v_events jsonb[];
-    v_ordinal bigint;
-    v_fault text;
+    v_events jsonb[] := arvo.checked_events(p_events, p_ignore_domain);
 BEGIN
-    IF p_events IS NULL OR jsonb_typeof(p_events) <> 'array' THEN
-        RAISE EXCEPTION 'argument is not valid'
-        USING ERRCODE = 'RV006',
-              COLUMN = 'events',
-              DETAIL = format('events is of type %s.', coalesce(jsonb_typeof(p_events), 'null')),
-              HINT = 'Give a JSON array of events.';
-    END IF;
-    IF p_events = '[]' THEN
+    IF v_events = '{}' THEN
         RETURN;
     END IF;
-    v_events := ARRAY(SELECT jsonb_array_elements(p_events));
-
-    SELECT item.ordinal, arvo.event_fault(item.event) INTO v_ordinal, v_fault
-    FROM unnest(v_events) WITH ORDINALITY AS item (event, ordinal)
-    WHERE arvo.event_fault(item.event) IS NOT NULL
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'event is not valid'
-        USING ERRCODE = 'RV001',
-              COLUMN = split_part(v_fault, ':', 1),
-              DETAIL = format('event %s of %s: %s', v_ordinal, cardinality(v_events), v_fault),
-              HINT = 'Correct the field and dispatch the events again. Nothing has been stored.';
-    END IF;
-    PERFORM arvo.require_dispatch(v_events, p_ignore_domain);
     IF p_options IS NULL AND p_start_after IS NULL AND p_priority IS NULL THEN
         RETURN QUERY
         SELECT accepted.* FROM arvo.append_plain(v_events, p_ignore_domain) AS accepted;

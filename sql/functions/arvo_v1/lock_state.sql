@@ -13,18 +13,17 @@ AS $lock_state$
 -- As arvo_v1.acquire_lock, in one round trip with the read that follows: the state is as it is when
 -- the lock has been taken; version 0 when there is none.
 --
---   Reads    arvo.state; as arvo_v1.acquire_lock
---   Writes   as arvo_v1.acquire_lock
---   Locks    as arvo_v1.acquire_lock
---   Raises   as arvo_v1.acquire_lock
+--   Reads    arvo.clock, arvo.state
+--   Writes   as arvo.take_lock
+--   Locks    as arvo.take_lock
+--   Raises   RV006  an argument is not valid
 DECLARE
-    v_lock arvo_v1.lock;
+    v_now timestamptz := arvo.clock();
+    v_token bigint := arvo.take_lock(p_subject, p_ttl, p_durable, v_now);
     v_version bigint;
     v_data jsonb;
 BEGIN
-    SELECT taken.* INTO v_lock
-    FROM arvo_v1.acquire_lock(p_subject, p_ttl, p_durable) AS taken;
-    IF NOT FOUND THEN
+    IF v_token IS NULL THEN
         RETURN;
     END IF;
     -- A statement of its own: it sees what the last holder committed.
@@ -32,7 +31,7 @@ BEGIN
     FROM arvo.state
     WHERE state.subject_digest = arvo.subject_digest(p_subject);
     RETURN NEXT (
-        v_lock.subject, v_lock.token, v_lock.expires_at, coalesce(v_version, 0), v_data
+        p_subject, v_token, v_now + p_ttl, coalesce(v_version, 0), v_data
     )::arvo_v1.locked_state;
 END;
 $lock_state$;

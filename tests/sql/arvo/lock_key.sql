@@ -7,7 +7,7 @@ SELECT plan(13);
 
 SELECT * FROM pg_temp.contract(
     'arvo.lock_key(text)',
-    'bigint', 'sql', 'immutable', false,
+    'bigint', 'plpgsql', 'immutable', false,
     'nobody'
 );
 

@@ -7,7 +7,7 @@ SELECT plan(13);
 
 SELECT * FROM pg_temp.contract(
     'arvo.subject_digest(text)',
-    'bytea', 'sql', 'immutable', false,
+    'bytea', 'plpgsql', 'immutable', false,
     'nobody'
 );
 

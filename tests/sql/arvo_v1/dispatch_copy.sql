@@ -1,6 +1,6 @@
 -- arvo_v1.dispatch_copy(events, ignore_domain, options): contract, stories, refusals.
 BEGIN;
-SELECT plan(15);
+SELECT plan(16);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -8,7 +8,16 @@ SELECT plan(15);
 SELECT * FROM pg_temp.contract(
     'arvo_v1.dispatch_copy(jsonb,boolean,jsonb)',
     'SETOF arvo_v1.copied', 'plpgsql', 'volatile', true,
-    'arvo_client, arvo_operator, arvo_worker'
+    'arvo_client, arvo_operator, arvo_worker',
+    ARRAY[
+        'search_path=pg_catalog, pg_temp',
+        'enable_seqscan=off',
+        'enable_bitmapscan=off',
+        'enable_hashjoin=off',
+        'enable_mergejoin=off',
+        'jit=off',
+        'plan_cache_mode=force_generic_plan'
+    ]
 );
 
 -- stories ---------------------------------------------------------------------------------------
@@ -32,6 +41,14 @@ SELECT results_eq(
     $$ VALUES ('deferred', 1::bigint) $$, 'domains can be ignored, and options given'
 );
 SELECT is_empty($$ SELECT * FROM arvo_v1.dispatch_copy('[]') $$, 'nothing is nothing');
+-- Without a queue that nobody has registered all are appended in one piece.
+SELECT results_eq(
+    $$ SELECT outcome, events, ordinals FROM arvo_v1.dispatch_copy((
+           SELECT jsonb_agg(pg_temp.event('many-' || number % 90, 'q') ORDER BY number) FROM generate_series(0, 99) AS number
+       )) $$,
+    $$ VALUES ('duplicate', 10::bigint, (SELECT array_agg(n) FROM generate_series(91::bigint, 100) AS n)), ('queued', 90, '{}') $$,
+    'a hundred, of which the last ten came before'
+);
 
 -- refusals --------------------------------------------------------------------------------------
 
