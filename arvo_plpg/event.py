@@ -289,7 +289,8 @@ class ArvoEvent(BaseModel):
         if len(flat) != len(own) and not flat.keys() >= _REQUIRED:
             raise KeyError(*sorted(_REQUIRED - flat.keys()))
         own["specversion"] = "1.0"
-        own["datacontenttype"] = own["datacontenttype"] or ARVO_CONTENT_TYPE
+        if not own["datacontenttype"]:
+            own["datacontenttype"] = ARVO_CONTENT_TYPE
         data = own["data"]
         plain = type(data) is dict and _PLAIN.issuperset(map(type, data.values()))
         own["data"] = FrozenDict(data) if plain else freeze(data)

@@ -108,9 +108,11 @@ class Delivery:
         Raises:
             KeyError: the database gave an event without what every event has.
         """
-        if self._event is None:
-            self._event = ArvoEvent.from_trusted_dict(self._flat or self._read())
-        return self._event
+        event = self._event
+        if event is None:
+            flat = self._flat or self._read()
+            self._event = event = ArvoEvent.from_trusted_dict(flat)
+        return event
 
     @property
     def flat(self) -> dict[str, Any]:
@@ -120,7 +122,8 @@ class Delivery:
         return self._flat
 
     def _read(self) -> dict[str, Any]:
-        flat: dict[str, Any] = {} if self.text is None else self.text.read()
+        text = self.text
+        flat: dict[str, Any] = {} if text is None else text.read()
         return flat
 
     def forget(self) -> None:
