@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from arvo_plpg.current import CURRENT
 from arvo_plpg.error_record import ErrorRecord
 from arvo_plpg.errors import ForeignSubject, VersionConflict
-from arvo_plpg.event import ArvoEvent
+from arvo_plpg.event import ArvoEvent, read_event
 from arvo_plpg.jsonb import as_json
 from arvo_plpg.machine_memory import MemoryMetadata, StateRecord
 from arvo_plpg.trace_context import traceparent
@@ -110,8 +110,10 @@ class Delivery:
         """
         event = self._event
         if event is None:
-            flat = self._flat or self._read()
-            self._event = event = ArvoEvent.from_trusted_dict(flat)
+            flat = self._flat
+            self._event = event = (
+                ArvoEvent.from_trusted_dict(flat) if flat else read_event(self._read())
+            )
         return event
 
     @property
