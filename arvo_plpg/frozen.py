@@ -113,7 +113,7 @@ class NotPlainError(ValueError):
 
 
 def freeze_plain(value: dict[str, Any], depth: int = 0) -> FrozenDict:
-    """Give what :func:`freeze` gives, in a third of its time, of a value as JSON is read.
+    """Give what :func:`freeze` gives, in half of its time, of a value as JSON is read.
 
     Raises:
         NotPlainError: there is something else in it than ``dict``, ``list``, text, finite numbers,
