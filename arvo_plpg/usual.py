@@ -1,7 +1,7 @@
 """Usual: the quick check of an event that has nothing unusual about it.
 
 Nearly every event has attributes of the plain types, Arvo's content type and no extensions. That it
-keeps the rules is seen here in a third of the time that the model's validation takes. Whatever is
+keeps the rules is seen here in less than half of the time that the validation takes. Whatever is
 unusual, or breaks a rule, is left to that, which also says what is wrong: each check here must be
 at least as strict.
 """
