@@ -1,5 +1,6 @@
 """An event broker and workflow memory for Arvo that live inside PostgreSQL."""
 
+from arvo_plpg.attributes import ARVO_CONTENT_TYPE, MAX_EVENT_BYTES
 from arvo_plpg.broker import PostgresEventBroker
 from arvo_plpg.cloud_event import HttpMessage, from_http, to_http_binary, to_http_structured
 from arvo_plpg.contract import (
@@ -56,7 +57,7 @@ from arvo_plpg.errors import (
     WorkflowCompletionNotConfigured,
     WrongIsolation,
 )
-from arvo_plpg.event import ARVO_CONTENT_TYPE, MAX_EVENT_BYTES, ArvoEvent, create_arvo_event
+from arvo_plpg.event import ArvoEvent, create_arvo_event
 from arvo_plpg.event_factory import (
     ArvoEventFactory,
     ArvoOrchestratorEventFactory,

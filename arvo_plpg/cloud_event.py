@@ -29,7 +29,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
-from arvo_plpg.event import ARVO_CONTENT_TYPE, CORE_ATTRIBUTES, ArvoEvent, event_time_now
+from arvo_plpg.attributes import ARVO_CONTENT_TYPE, CORE_ATTRIBUTES
+from arvo_plpg.event import ArvoEvent, event_time_now
 from arvo_plpg.frozen import thaw
 from arvo_plpg.model_error import InvalidEventError
 from arvo_plpg.short_form import short

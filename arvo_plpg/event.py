@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, Self
+from time import time_ns
+from typing import Annotated, Any, Final, Literal, Self, TypeVar, cast
 
 from opentelemetry import trace
 from pydantic import (
@@ -21,6 +22,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticSerializationError, to_json
 
+from arvo_plpg.attributes import (
+    ARVO_ATTRIBUTES,
+    ARVO_CONTENT_TYPE,
+    ATTRIBUTES,
+    CORE_ATTRIBUTES,
+    MAX_EVENT_BYTES,
+)
 from arvo_plpg.errors import InvalidArgument
 from arvo_plpg.event_id import EventId, create_arvo_event_id
 from arvo_plpg.frozen import FrozenDict, freeze, thaw
@@ -28,42 +36,14 @@ from arvo_plpg.model_error import EventTooLargeError, InvalidEventError
 from arvo_plpg.pattern import DOMAIN_PATTERN, EVENT_TYPE_PATTERN, EXTENSION_KEY, is_event_time
 from arvo_plpg.short_form import short
 from arvo_plpg.trace_context import current_headers
-from arvo_plpg.uri import URI_PATTERN, encode_uri
+from arvo_plpg.uri import URI_PATTERN, encode_uri, known_uri
+from arvo_plpg.usual import usual_event
 
-MAX_EVENT_BYTES: Final = 1_048_576
-"""The longest JSON text of an event, in bytes of UTF-8; the database keeps the same limit."""
-
-ARVO_CONTENT_TYPE: Final = "application/cloudevents+json;charset=UTF-8;profile=arvo"
 _JSON_CONTENT_TYPES = ("application/cloudevents+json", "application/json")
 
-CORE_ATTRIBUTES: Final = (
-    "id",
-    "source",
-    "specversion",
-    "type",
-    "subject",
-    "datacontenttype",
-    "dataschema",
-    "data",
-    "time",
-)
-ARVO_ATTRIBUTES: Final = (
-    "to",
-    "accesscontrol",
-    "redirectto",
-    "executionunits",
-    "traceparent",
-    "tracestate",
-    "parentid",
-    "domain",
-)
-ATTRIBUTES: Final = frozenset(CORE_ATTRIBUTES + ARVO_ATTRIBUTES)
-"""The 17 attribute names; no extension may bear one of them."""
-
 _REQUIRED: Final = {"id", "source", "type", "subject", "data", "time"}
-_ABSENT: Final[dict[str, Any]] = {
-    name: None for name in CORE_ATTRIBUTES + ARVO_ATTRIBUTES if name not in _REQUIRED
-}
+_NOTHING: Final[dict[str, Any]] = dict.fromkeys(CORE_ATTRIBUTES + ARVO_ATTRIBUTES)
+_EVERY_ATTRIBUTE: Final = set(ATTRIBUTES)
 _EVERY_FIELD: Final = {*ATTRIBUTES, "extensions"}
 _PLAIN: Final = {str, int, bool, type(None)}
 """Types of JSON values that need not be looked at again; a float may be too large to be one."""
@@ -264,6 +244,8 @@ class ArvoEvent(BaseModel):
             InvalidEventError: a rule is broken; the message names attribute and rule.
             EventTooLargeError: the JSON text exceeds ``MAX_EVENT_BYTES``.
         """
+        if type(flat) is dict and cls is ArvoEvent and (usual := usual_event(flat)) is not None:
+            return cast("Self", _made_of(flat, *usual))
         if not isinstance(flat, Mapping):
             raise InvalidEventError(f"an event is a JSON object, not {type(flat).__name__}")
         fields = {}
@@ -300,25 +282,7 @@ class ArvoEvent(BaseModel):
         Only for events that come out of the database. A missing ``id``, ``source``, ``type``,
         ``subject``, ``data`` or ``time`` raises KeyError.
         """
-        own: dict[str, Any] = {**_ABSENT, **flat}
-        if len(own) > len(ATTRIBUTES):
-            extensions = {key: own.pop(key) for key in flat if key not in ATTRIBUTES}
-            own["extensions"] = FrozenDict(extensions)
-        else:
-            own["extensions"] = _NO_EXTENSIONS
-        if not flat.keys() >= _REQUIRED:
-            raise KeyError(*sorted(_REQUIRED - flat.keys()))
-        own["specversion"] = "1.0"
-        own["datacontenttype"] = own["datacontenttype"] or ARVO_CONTENT_TYPE
-        data = own["data"]
-        plain = type(data) is dict and _PLAIN.issuperset(map(type, data.values()))
-        own["data"] = FrozenDict(data) if plain else freeze(data)
-        event = cls.__new__(cls)
-        object.__setattr__(event, "__dict__", own)
-        object.__setattr__(event, "__pydantic_fields_set__", _EVERY_FIELD)
-        object.__setattr__(event, "__pydantic_extra__", None)
-        object.__setattr__(event, "__pydantic_private__", None)
-        return event
+        return _trusted(cls, dict(flat))
 
     @property
     def cloudevent(self) -> dict[str, dict[str, Any]]:
@@ -337,6 +301,61 @@ class ArvoEvent(BaseModel):
 
     def __str__(self) -> str:
         return self.to_json()
+
+
+_Event = TypeVar("_Event", bound=ArvoEvent)
+
+# As object.__setattr__ would, with the look-up of the names already done.
+_set_own = BaseModel.__dict__["__dict__"].__set__
+_set_fields = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+_set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
+_set_private = BaseModel.__dict__["__pydantic_private__"].__set__
+_set_text = ArvoEvent.__dict__["_text"].__set__
+
+
+def _bare(kind: type[_Event], own: dict[str, Any], fields_set: set[str]) -> _Event:
+    """Make an event of all its attributes, as pydantic does when it has validated them."""
+    event = object.__new__(kind)
+    _set_own(event, own)
+    _set_fields(event, fields_set)
+    _set_extra(event, None)
+    _set_private(event, None)
+    return event
+
+
+def read_event(flat: dict[str, Any]) -> ArvoEvent:
+    """Make what :meth:`ArvoEvent.from_trusted_dict` makes, of a dictionary that becomes its own."""
+    return _trusted(ArvoEvent, flat)
+
+
+def _trusted(kind: type[_Event], own: dict[str, Any]) -> _Event:
+    extensions = _NO_EXTENSIONS
+    if own.keys() != ATTRIBUTES:
+        if not own.keys() >= _REQUIRED:
+            raise KeyError(*sorted(_REQUIRED - own.keys()))
+        if foreign := [key for key in own if key not in ATTRIBUTES]:
+            extensions = FrozenDict({key: own.pop(key) for key in foreign})
+        own = {**_NOTHING, **own}
+    own["specversion"] = "1.0"
+    if not own["datacontenttype"]:
+        own["datacontenttype"] = ARVO_CONTENT_TYPE
+    data = own["data"]
+    plain = type(data) is dict and _PLAIN.issuperset(map(type, data.values()))
+    own["data"] = FrozenDict(data) if plain else freeze(data)
+    own["extensions"] = extensions
+    return _bare(kind, own, _EVERY_FIELD)
+
+
+def _made_of(
+    fields: Mapping[str, Any], whole: dict[str, Any], data: FrozenDict, text: bytes
+) -> ArvoEvent:
+    """Make an event of what :func:`~arvo_plpg.usual.usual_event` has found of its fields."""
+    whole["data"] = data
+    whole["extensions"] = _NO_EXTENSIONS
+    every = len(fields) == len(_EVERY_ATTRIBUTE)
+    event = _bare(ArvoEvent, whole, _EVERY_ATTRIBUTE if every else set(fields))
+    _set_text(event, text)
+    return event
 
 
 def invalid_event(error: ValidationError) -> InvalidEventError:
@@ -359,9 +378,18 @@ def invalid_event(error: ValidationError) -> InvalidEventError:
     return InvalidEventError("; ".join(sentences))
 
 
+_second: tuple[int, str] = (0, "")
+
+
 def event_time_now() -> str:
     """Give the present in UTC as ``YYYY-MM-DDTHH:MM:SS.mmm+00:00``."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    global _second  # noqa: PLW0603 - written out once a second, not for each event
+    now, milliseconds = divmod(time_ns() // 1_000_000, 1000)
+    second, text = _second
+    if second != now:
+        text = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        _second = now, text
+    return f"{text}.{milliseconds:03}+00:00"
 
 
 def create_arvo_event(
@@ -430,12 +458,12 @@ def create_arvo_event(
         "source": _encoded(source),
         "specversion": specversion,
         "type": type,
-        "subject": _encoded(subject),
+        "subject": _encoded_once(subject),
         "datacontenttype": datacontenttype,
         "dataschema": _encoded(dataschema) or None,
         "data": data,
         "time": event_time_now() if time is None else time,
-        "to": _encoded(to) or _encoded(type),
+        "to": _encoded(to or type),
         "accesscontrol": accesscontrol,
         "redirectto": _encoded(redirectto) or None,
         "executionunits": executionunits,
@@ -444,6 +472,9 @@ def create_arvo_event(
         "parentid": parentid or None,
         "domain": domain,
     }
+    usual = None if extensions else usual_event(fields)
+    if usual is not None:
+        return _made_of(fields, *usual)
     if extensions:
         fields["extensions"] = extensions
     try:
@@ -452,7 +483,11 @@ def create_arvo_event(
         raise invalid_event(error) from error
 
 
-def _encoded(value: Any) -> Any:  # noqa: ANN401 - what is no text is left for the validation
+def _encoded(value: Any) -> Any:  # noqa: ANN401 - of an attribute that recurs
+    return value if value is None or known_uri(value) else _encoded_once(value)
+
+
+def _encoded_once(value: Any) -> Any:  # noqa: ANN401 - what is no text is left for the validation
     return encode_uri(value) if isinstance(value, str) and value else value
 
 

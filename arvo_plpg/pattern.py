@@ -15,7 +15,7 @@ _TYPE = re.compile(EVENT_TYPE_PATTERN[1:-1])
 _DOMAIN = re.compile(DOMAIN_PATTERN[1:-1])
 _VERSION = re.compile(VERSION_PATTERN[1:-1])
 _TIME = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"T(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?"
     r"(?:Z|[+-][0-9]{2}:?[0-9]{2})"
 )
@@ -43,12 +43,10 @@ def version_key(version: str) -> tuple[int, ...]:
 
 def is_event_time(text: str) -> bool:
     """Say whether a text is a date and time with an offset, on a day that the calendar has."""
-    match = _TIME.fullmatch(text)
-    if match is None:
+    if _TIME.fullmatch(text) is None:
         return False
-    year, month, day = match.groups()
     try:
-        date(int(year), int(month), int(day))
+        date.fromisoformat(text[:10])
     except ValueError:
         return False
     return True

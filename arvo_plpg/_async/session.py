@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
+_OPEN = {TransactionStatus.INTRANS, TransactionStatus.INERROR}
+
 
 @cache
 def _columns(row: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass or a named tuple
@@ -91,17 +93,24 @@ class Session:
         return await self._fetch(scalar_row, (), function, given)
 
     async def stream(
-        self, row: type[Row], function: str, calls: abc.AsyncIterable[Mapping[str, object]]
+        self,
+        row: type[Row],
+        function: str,
+        calls: abc.AsyncIterable[Mapping[str, object]],
+        *,
+        alone: bool,
     ) -> abc.AsyncIterator[list[Row]]:
         """Call a function again and again and give the rows of each call.
 
-        While the server works on a call, the arguments of the next are made. Without a transaction
-        each call is one; so what was under way when something went wrong is answered all the same.
+        While the server works on a call, and commits it, the arguments of the next are made. What
+        was under way when something went wrong is answered all the same.
 
         Args:
             row: the class of its rows.
             function: its name.
             calls: the arguments of each call, the same ones each time.
+            alone: whether each call is a transaction of its own. psycopg sends the end of one in a
+                pipeline only when it waits for the answer too; an explicit one ends at once.
 
         Raises:
             ArvoError: what the function raised, as the class of its SQLSTATE.
@@ -122,7 +131,11 @@ class Session:
                             await pipeline.sync()
                             yield await cursor.fetchall()
                         query = call(self._schema, function, tuple(given), columns)
+                        if alone:
+                            await self.connection.execute("BEGIN")
                         await cursor.execute(query, cast("Params", given))
+                        if alone:
+                            await self.connection.execute("COMMIT")
                         await self.connection.wait(flush(self.connection.pgconn))
                         under_way = True
                 finally:
@@ -131,6 +144,9 @@ class Session:
                         yield await cursor.fetchall()
         except (psycopg.Error, UnicodeEncodeError) as error:
             raise translate(error) from error
+        finally:
+            if alone and self.connection.info.transaction_status in _OPEN:
+                await self.connection.rollback()
 
     async def _fetch(
         self,

@@ -56,7 +56,7 @@ class Copying:
         told: dict[str, Copied] = {}
         try:
             for answer in self._session.stream(
-                Copied, "dispatch_copy", _batches(events, given)
+                Copied, "dispatch_copy", _batches(events, given), alone=alone
             ):
                 _add(told, answer)
         except Exception as error:

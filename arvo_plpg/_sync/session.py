@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
+_OPEN = {TransactionStatus.INTRANS, TransactionStatus.INERROR}
+
 
 @cache
 def _columns(row: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass or a named tuple
@@ -92,17 +94,24 @@ class Session:
         return self._fetch(scalar_row, (), function, given)
 
     def stream(
-        self, row: type[Row], function: str, calls: abc.Iterable[Mapping[str, object]]
+        self,
+        row: type[Row],
+        function: str,
+        calls: abc.Iterable[Mapping[str, object]],
+        *,
+        alone: bool,
     ) -> abc.Iterator[list[Row]]:
         """Call a function again and again and give the rows of each call.
 
-        While the server works on a call, the arguments of the next are made. Without a transaction
-        each call is one; so what was under way when something went wrong is answered all the same.
+        While the server works on a call, and commits it, the arguments of the next are made. What
+        was under way when something went wrong is answered all the same.
 
         Args:
             row: the class of its rows.
             function: its name.
             calls: the arguments of each call, the same ones each time.
+            alone: whether each call is a transaction of its own. psycopg sends the end of one in a
+                pipeline only when it waits for the answer too; an explicit one ends at once.
 
         Raises:
             ArvoError: what the function raised, as the class of its SQLSTATE.
@@ -123,7 +132,11 @@ class Session:
                             pipeline.sync()
                             yield cursor.fetchall()
                         query = call(self._schema, function, tuple(given), columns)
+                        if alone:
+                            self.connection.execute("BEGIN")
                         cursor.execute(query, cast("Params", given))
+                        if alone:
+                            self.connection.execute("COMMIT")
                         self.connection.wait(flush(self.connection.pgconn))
                         under_way = True
                 finally:
@@ -132,6 +145,9 @@ class Session:
                         yield cursor.fetchall()
         except (psycopg.Error, UnicodeEncodeError) as error:
             raise translate(error) from error
+        finally:
+            if alone and self.connection.info.transaction_status in _OPEN:
+                self.connection.rollback()
 
     def _fetch(
         self,

@@ -6,7 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, TextIO
 
-from arvo_plpg.event import MAX_EVENT_BYTES, ArvoEvent, create_arvo_event
+from arvo_plpg.attributes import MAX_EVENT_BYTES
+from arvo_plpg.event import ArvoEvent, create_arvo_event
 from arvo_plpg.model_error import InvalidEventError
 
 if TYPE_CHECKING:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 async def run_batch(
     handler: BatchHandler, deliveries: Sequence[Delivery]
-) -> Sequence[list[ArvoEvent] | Exception]:
+) -> Sequence[list[ArvoEvent] | Exception] | None:
     """Let a handler have the events of some deliveries; give the outcome of each.
+
+    None if all are completed and that is all, which is the usual case.
 
     An event that cannot even be built, and an outcome that is neither a list of events nor an
     exception, are failures of that delivery alone.
@@ -48,8 +50,8 @@ async def run_batch(
             f"{handler.source!a} must return a list with one outcome for each of {len(whole)} "
             f"events, not {told}"
         )
-    if not outcomes and not any(given):  # nothing emitted, nothing failed: the usual case
-        return [_outcome(outcome, handler.source) for outcome in given]
+    if not outcomes and not any(given) and set(map(type, given)) <= {list}:
+        return None
     outcomes.update(
         (delivery, _outcome(outcome, handler.source))
         for delivery, outcome in zip(whole, given, strict=True)
@@ -58,8 +60,6 @@ async def run_batch(
 
 
 def _outcome(given: object, source: str) -> list[ArvoEvent] | Exception:
-    if type(given) is list and not given:
-        return given
     if isinstance(given, Exception):
         return given
     try:

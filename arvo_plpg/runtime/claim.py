@@ -11,7 +11,7 @@ from arvo_plpg.runtime.delivery import Delivery
 from arvo_plpg.runtime.station import LINGER_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from arvo_plpg.rows import Worked
     from arvo_plpg.runtime.loaders import Unread
@@ -24,25 +24,29 @@ _SHORTEST_SECONDS = 0.005
 _LOOK_AGAIN_SECONDS = 0.01
 
 
-def claimed_delivery(row: Worked, now: float, asked_at: float) -> Delivery:
-    """Make the delivery of a row of kind ``claimed``, whose JSON has not been read."""
-    _, lease, number, _, _, _, queue, attempt, expire_in, *given, version, _, key = row
-    text, cause, state = cast("list[Unread | None]", given)
-    if lease is None or number is None or queue is None:
-        raise TypeError("a claimed row lacks lease, delivery or queue")
-    return Delivery(
-        lease,
-        number,
-        queue,
-        attempt or 1,
-        text,
-        None if cause is None else cause.read(),
-        expire_in.total_seconds() if expire_in else 900.0,
-        None if state is None else StateRecord(state.read(), version=version or 0),
-        key,
-        now,
-        asked_at,
-    )
+def claimed_deliveries(
+    answers: Sequence[Worked], now: float, asked_at: float
+) -> Iterator[Delivery]:
+    """Make the deliveries of the rows of kind ``claimed``, whose JSON has not been read."""
+    for kind, lease, number, _, _, _, queue, attempt, expire_in, *given, version, _, key in answers:
+        if kind != "claimed":
+            continue
+        text, cause, state = cast("list[Unread | None]", given)
+        if lease is None or number is None or queue is None:
+            raise TypeError("a claimed row lacks lease, delivery or queue")
+        yield Delivery(
+            lease,
+            number,
+            queue,
+            attempt or 1,
+            text,
+            None if cause is None else cause.read(),
+            expire_in.total_seconds() if expire_in else 900.0,
+            None if state is None else StateRecord(state.read(), version=version or 0),
+            key,
+            now,
+            asked_at,
+        )
 
 
 def idle_of(answers: Sequence[Worked]) -> Worked | None:

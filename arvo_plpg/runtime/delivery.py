@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from arvo_plpg.current import CURRENT
 from arvo_plpg.error_record import ErrorRecord
 from arvo_plpg.errors import ForeignSubject, VersionConflict
-from arvo_plpg.event import ArvoEvent
+from arvo_plpg.event import ArvoEvent, read_event
 from arvo_plpg.jsonb import as_json
 from arvo_plpg.machine_memory import MemoryMetadata, StateRecord
 from arvo_plpg.trace_context import traceparent
@@ -108,9 +108,13 @@ class Delivery:
         Raises:
             KeyError: the database gave an event without what every event has.
         """
-        if self._event is None:
-            self._event = ArvoEvent.from_trusted_dict(self._flat or self._read())
-        return self._event
+        event = self._event
+        if event is None:
+            flat = self._flat
+            self._event = event = (
+                ArvoEvent.from_trusted_dict(flat) if flat else read_event(self._read())
+            )
+        return event
 
     @property
     def flat(self) -> dict[str, Any]:
@@ -120,7 +124,8 @@ class Delivery:
         return self._flat
 
     def _read(self) -> dict[str, Any]:
-        flat: dict[str, Any] = {} if self.text is None else self.text.read()
+        text = self.text
+        flat: dict[str, Any] = {} if text is None else text.read()
         return flat
 
     def forget(self) -> None:

@@ -13,6 +13,7 @@ from arvo_plpg._async.broker import Broker
 from arvo_plpg.errors import ArvoError
 from arvo_plpg.runtime.connect import connection_parameters, is_lost
 from arvo_plpg.runtime.judge import POSTPONE_SECONDS, judge
+from arvo_plpg.runtime.line import Line
 from arvo_plpg.runtime.loaders import read_quickly
 from arvo_plpg.runtime.log_fields import log_fields
 from arvo_plpg.runtime.stations import MOST_AT_ONCE
@@ -167,7 +168,7 @@ class Exchange:
 
 async def connect(terms: Terms) -> psycopg.AsyncConnection[Any]:
     """Open a connection to claim on, in autocommit."""
-    connection = await psycopg.AsyncConnection.connect(
+    connection = await Line.connect(
         terms.dsn,
         autocommit=True,
         **connection_parameters(

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from psycopg.adapt import Buffer, Loader
-from psycopg.types.datetime import IntervalLoader
+from psycopg.adapt import Loader
 from pydantic_core import from_json
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from psycopg import AsyncConnection
 
 
@@ -43,25 +40,7 @@ class Unread(bytes):
 class _JsonbLoader(Loader):
     """Leaves ``jsonb`` unread."""
 
-    def load(self, data: Buffer) -> Unread:
-        return Unread(data)
-
-
-_MOST_INTERVALS = 1000
-_intervals: dict[bytes, timedelta] = {}
-
-
-class _IntervalLoader(IntervalLoader):
-    """Reads each interval once: all deliveries of a queue have the same."""
-
-    def load(self, data: Buffer) -> timedelta:
-        text = bytes(data)
-        known = _intervals.get(text)
-        if known is None:
-            if len(_intervals) >= _MOST_INTERVALS:
-                _intervals.clear()
-            known = _intervals[text] = super().load(data)
-        return known
+    load = staticmethod(Unread)  # type: ignore[assignment]  # no step in Python for each value
 
 
 def read_quickly(connection: AsyncConnection[Any]) -> None:
@@ -70,4 +49,3 @@ def read_quickly(connection: AsyncConnection[Any]) -> None:
     Whatever is ``jsonb`` in them is an :class:`Unread` then.
     """
     connection.adapters.register_loader("jsonb", _JsonbLoader)
-    connection.adapters.register_loader("interval", _IntervalLoader)

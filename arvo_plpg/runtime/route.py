@@ -32,8 +32,8 @@ Result = dict[str, Any]
 Outcome = list[ArvoEvent] | Exception
 Run = Callable[[Delivery], Coroutine[Any, Any, Result | None]]
 """Run one delivery, and give the result to settle: None if it is completed and that is all."""
-RunMany = Callable[[Sequence[Delivery]], Coroutine[Any, Any, Sequence[Outcome]]]
-"""Run several, and give what each emits, or why it failed."""
+RunMany = Callable[[Sequence[Delivery]], Coroutine[Any, Any, Sequence[Outcome] | None]]
+"""Run several, and give what each emits, or why it failed; None if all are plainly completed."""
 
 
 @dataclass(frozen=True, slots=True)

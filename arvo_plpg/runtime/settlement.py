@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
 
     from arvo_plpg.runtime.delivery import Delivery
     from arvo_plpg.runtime.route import Route
+
+_LEASE = attrgetter("lease")
 
 
 @dataclass(slots=True, eq=False)
@@ -112,16 +116,18 @@ class Settlement:
             deliveries: what ran together, in its order.
             run_time: microseconds that each of them took.
         """
-        for delivery in deliveries:
-            report = self._open.get(delivery.lease)
-            if delivery.key is not None:
-                self.urgent = True  # others of its key wait
+        for lease, group in groupby(deliveries, _LEASE):
+            report = self._open.get(lease)
             if report is None:
-                self._open[delivery.lease] = report = Report(route, [])
+                self._open[lease] = report = Report(route, [])
                 self._wait(report)
-            delivery.forget()
-            report.deliveries.append(delivery)
-            report.run_times.append(run_time)
+            together = list(group)
+            for delivery in together:
+                if delivery.key is not None:
+                    self.urgent = True  # others of its key wait
+                delivery.forget()
+            report.deliveries += together
+            report.run_times += [run_time] * len(together)
 
     def add(self, route: Route, delivery: Delivery, result: dict[str, Any]) -> None:
         """Add any other result."""

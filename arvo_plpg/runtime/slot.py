@@ -156,7 +156,7 @@ class Slot:
             except BaseException as error:  # or nobody would settle them
                 if self._abandoned:
                     return
-                results: Sequence[Result | None] = (
+                results: Sequence[Result | None] | None = (
                     [delivery.released() for delivery in batch]
                     if self._goes_down(error)
                     else self._all_failed(batch, error)
@@ -165,7 +165,7 @@ class Slot:
                     self._finish(batch, results, clock() - began)
                     raise
             else:
-                results = list(map(self._result, batch, outcomes))
+                results = None if outcomes is None else list(map(self._result, batch, outcomes))
             if self._abandoned:
                 return
             ended = clock()
@@ -173,14 +173,22 @@ class Slot:
             await self._let_others(ended)
 
     def _finish(
-        self, batch: Sequence[Delivery], results: Sequence[Result | None], seconds: float
+        self, batch: Sequence[Delivery], results: Sequence[Result | None] | None, seconds: float
     ) -> None:
-        """Hand in the results of deliveries that ran together; what is behind them comes next."""
+        """Hand in the results of deliveries that ran together; what is behind them comes next.
+
+        Args:
+            batch: what ran.
+            results: of each; None if all are plainly completed.
+            seconds: how long all of them took.
+        """
         station, share = self._station, seconds / len(batch)
-        if not any(results) and not any(map(_NEXT, batch)):
+        if not any(results or ()) and not any(map(_NEXT, batch)):
             self.holds = ()
             station.finish_all(batch, seconds)
             return
+        if results is None:
+            results = [None] * len(batch)
         following = [
             found
             for delivery, result in zip(batch, results, strict=True)

@@ -146,6 +146,13 @@ class Station:
             before.next = delivery
             self._behind += 1
 
+    def arrive_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Take deliveries, each in a line of its own."""
+        if not self.held:
+            self._pace.begin(deliveries[0].arrived)
+        self.held += len(deliveries)
+        self.buffer.extend(deliveries)
+
     def begin(self) -> None:
         """Let a slot begin, if there is something to run and every other one waits."""
         self._begin(1)

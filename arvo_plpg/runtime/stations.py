@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from arvo_plpg.options import HandlerOptions
-from arvo_plpg.runtime.claim import claimed_delivery
+from arvo_plpg.runtime.claim import claimed_deliveries
 from arvo_plpg.runtime.route import Route
 from arvo_plpg.runtime.station import Station
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from arvo_plpg.runtime.registry import Registry
     from arvo_plpg.runtime.slot import Slot
     from arvo_plpg.telemetry.observer import Observer
+
+_LEASE, _QUEUE, _KEY = attrgetter("lease"), attrgetter("queue"), attrgetter("key")
 
 MOST_AT_ONCE = 1000
 """How many deliveries a call asks for, or reports, at most."""
@@ -110,31 +112,26 @@ class Stations:
         desk = self._desk
         got: dict[Station, int] = {}
         last: dict[tuple[int, int], Delivery] = {}
-        deliveries = [
-            claimed_delivery(row, now, asked_at) for row in answers if row.kind == "claimed"
-        ]
-        for lease, count in Counter(delivery.lease for delivery in deliveries).items():
+        deliveries = list(claimed_deliveries(answers, now, asked_at))
+        for lease, count in Counter(map(_LEASE, deliveries)).items():
             desk.settlement.hold(lease, count)
         if observer.sinks:
-            counted = Counter(delivery.queue for delivery in deliveries)
+            counted = Counter(map(_QUEUE, deliveries))
             for queue, count in counted.items():
                 observer.claimed(queue, count)
-        for queue, together in groupby(deliveries, attrgetter("queue")):
+        for queue, group in groupby(deliveries, _QUEUE):
+            together = list(group)
             station = self._of(queue)
             if station is None or desk.stopping:
                 nobody = Route(queue, _run_nothing, HandlerOptions())
                 for delivery in together:
                     desk.settlement.add(nobody, delivery, delivery.released())
                 continue
-            before = station.held
-            for delivery in together:
-                if delivery.key is None:
-                    station.arrive(delivery)
-                else:
-                    line = (delivery.key, delivery.lease)
-                    station.arrive(delivery, last.get(line))
-                    last[line] = delivery
-            got[station] = got.get(station, 0) + station.held - before
+            got[station] = got.get(station, 0) + len(together)
+            if set(map(_KEY, together)) == {None}:
+                station.arrive_all(together)
+            else:
+                _arrive_in_lines(station, together, last)
         for station in got:
             station.begin()
         return got
@@ -151,6 +148,19 @@ class Stations:
             self._known[queue] = station
             self._registry.narrow(station.route, queue)
         return station
+
+
+def _arrive_in_lines(
+    station: Station, together: Sequence[Delivery], last: dict[tuple[int, int], Delivery]
+) -> None:
+    """Put each behind the last one of its key that came before it."""
+    for delivery in together:
+        if delivery.key is None:
+            station.arrive(delivery)
+        else:
+            line = (delivery.key, delivery.lease)
+            station.arrive(delivery, last.get(line))
+            last[line] = delivery
 
 
 async def _run_nothing(delivery: Delivery) -> dict[str, Any]:

@@ -102,6 +102,31 @@ async def test_each_event_has_its_own_outcome(broker, event, until, ask, story, 
     assert story(asked[4]) == [(TASK, 1, "completed")]
 
 
+class NothingError(Exception):
+    """One that counts as false."""
+
+    def __len__(self):
+        return 0
+
+
+async def test_what_counts_as_false_is_looked_at_all_the_same(
+    broker, event, until, ask, worker_options
+):
+    outcomes = [[], NothingError(), (), None, ""]
+
+    async def act(events):
+        return [outcomes[event.data["number"]] for event in events]
+
+    await broker.dispatch_many([event(TASK, number=n) for n in range(5)])
+    await broker.register(Batches(act), worker_options(batch_size=5, retry_limit=0))
+    await until(lambda: idle(ask))
+    assert dead(await letters(broker)) == [
+        (1, "NothingError", 1),
+        (3, "TypeError", 1),
+        (4, "TypeError", 1),
+    ]
+
+
 @pytest.mark.parametrize(
     ("answer", "name"),
     [

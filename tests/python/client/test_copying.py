@@ -2,6 +2,7 @@
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 from psycopg.rows import scalar_row
 
 from arvo_plpg import (
@@ -73,6 +74,36 @@ async def test_an_asynchronous_stream_is_read_batch_by_batch(broker, stored):
     # the first batch is written before the third is read: a stream is not kept
     assert seen[0] == seen[1] == 0
     assert stored() == BATCH_EVENTS * 3
+
+
+async def test_a_batch_is_committed_while_the_next_is_read(broker, stored, until):
+    async def events():
+        for number in range(BATCH_EVENTS * 3):
+            if number > BATCH_EVENTS and number % BATCH_EVENTS == 1:
+                await until(lambda: stored() == number // BATCH_EVENTS * BATCH_EVENTS)  # noqa: B023
+            yield make(number)
+
+    assert await broker.dispatch_copy(events()) == [Copied("queued", BATCH_EVENTS * 3, [])]
+
+
+async def test_a_commit_that_fails_stores_and_counts_nothing(broker, stored, dsn):
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'not at commit' USING ERRCODE = 'RV006'; END $$"""
+        )
+        connection.execute(
+            """CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON arvo.log
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+            WHEN (NEW.event ->> 'id' = 'e1500') EXECUTE FUNCTION refuse()"""
+        )
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        events = [make(number) for number in range(BATCH_EVENTS * 3)]
+        with pytest.raises(CopyInterrupted, match="not at commit") as broken:
+            await broker.dispatch_copy(events, connection=connection)
+        assert broken.value.stored == stored() == BATCH_EVENTS
+        assert connection.info.transaction_status == TransactionStatus.IDLE
+        assert (await broker.dispatch(make(-1), connection=connection)).outcome == "queued"
 
 
 async def test_large_events_make_smaller_batches(broker, stored):
@@ -207,5 +238,6 @@ def test_the_blocking_twin_does_the_same(dsn, stored):
         ]
         with pytest.raises(CopyInterrupted) as broken:
             broker.dispatch_copy([make(0), *(make(n) for n in range(2000, 3000)), refused(-1)])
+        assert connection.info.transaction_status == TransactionStatus.IDLE
     assert broken.value.stored == BATCH_EVENTS
     assert stored() == events + BATCH_EVENTS - 1

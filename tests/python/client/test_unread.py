@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from arvo_plpg import HandlerOptions
+from arvo_plpg import ArvoEvent, HandlerOptions
 from arvo_plpg.runtime.delivery import Delivery
 from arvo_plpg.runtime.loaders import Unread
 from arvo_plpg.runtime.route import Route
@@ -47,6 +47,29 @@ def test_a_delivery_knows_its_event_before_and_after_it_is_handed_in():
     assert one.event is not kept
     assert one.event == kept
     assert (one.event_id, one.subject) == ("e", "x")
+
+
+@pytest.mark.parametrize("more", [{}, {"to": "b.c.d", "extension": 1, "extensions": "one more"}])
+def test_an_event_and_its_json_object_do_not_share_what_can_be_changed(more):
+    text = Unread(json.dumps(EVENT | more).encode())
+    looked_at, made = delivery(text), delivery(text)
+    assert looked_at.flat == EVENT | more
+    assert looked_at.event == made.event == ArvoEvent.from_trusted_dict(EVENT | more)
+    assert looked_at.flat == made.flat == EVENT | more
+    assert made.event.to_dict() == ArvoEvent.from_trusted_dict(EVENT | more).to_dict()
+    assert dict(made.event.extensions) == {k: v for k, v in more.items() if k != "to"}
+
+
+@pytest.mark.parametrize("gone", ["id", "source", "type", "subject", "data", "time"])
+def test_an_event_that_lacks_something_cannot_be_made(gone):
+    short = {key: value for key, value in EVENT.items() if key != gone}
+    given = dict(short)
+    for more in ({}, dict.fromkeys("abcdefghijk")):
+        with pytest.raises(KeyError, match=gone):
+            ArvoEvent.from_trusted_dict(given | more)
+        with pytest.raises(KeyError, match=gone):
+            _ = delivery(Unread(json.dumps(given | more).encode())).event
+    assert given == short
 
 
 def test_a_delivery_without_an_event_has_no_id():
