@@ -1,6 +1,6 @@
 -- arvo.take(queues, limit, worker, limits, lease): contract, stories.
 BEGIN;
-SELECT plan(66);
+SELECT plan(73);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -112,6 +112,8 @@ SELECT pg_temp.send('a', '7');
 COMMIT AND CHAIN;
 SELECT is(pg_temp.take('{a}'), '{"claimed 7 1"}', 'a head whose window is known to be read to its end');
 COMMIT AND CHAIN;
+SELECT is(pg_temp.take('{a}'), '{"idle 00:00:30"}', 'and behind it: idle until a lease may have lapsed');
+COMMIT AND CHAIN;
 SELECT pg_temp.send('a', '10');
 COMMIT AND CHAIN;
 SELECT pg_current_xact_id() \gset
@@ -126,6 +128,16 @@ COMMIT AND CHAIN;
 SELECT is(pg_temp.take('{a}', 1), '{"claimed 11 1"}', 'the next one does: the number is a late one of the older snapshot');
 COMMIT AND CHAIN;
 SELECT is(pg_temp.take('{a}'), '{"claimed 12 1"}', 'to its end');
+COMMIT AND CHAIN;
+
+SELECT pg_current_xact_id() \gset
+SAVEPOINT later;
+CREATE TEMPORARY TABLE later ();
+ROLLBACK TO SAVEPOINT later;
+SELECT pg_temp.send('a', '13');
+SELECT is(pg_temp.take('{a}'), '{"idle 00:00:00"}', 'what it has sent before it does not claim either');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('{a}'), '{"claimed 13 1"}', 'the next one does');
 COMMIT AND CHAIN;
 
 -- stories: the lease
@@ -155,7 +167,7 @@ COMMIT AND CHAIN;
 SET arvo.frozen_clock = '2030-01-01T00:01:00Z';
 SELECT is(pg_temp.take('{a}'), '{"idle 00:00:00"}', 'when the leases have lapsed, what was taken back is for the next call');
 COMMIT AND CHAIN;
-SELECT is(cardinality(pg_temp.take('{a}', 100)), 13, 'which gets it');
+SELECT is(cardinality(pg_temp.take('{a}', 100)), 14, 'which gets it');
 COMMIT AND CHAIN;
 
 -- stories: several queues
@@ -176,6 +188,14 @@ SELECT is(
 COMMIT AND CHAIN;
 SELECT is(pg_temp.take('{a,b}'), '{"idle 00:00:30"}', 'then nothing');
 SELECT is(pg_temp.take('{b}', 10, '{0}'), '{idle}', 'no room is nothing to claim');
+COMMIT AND CHAIN;
+
+SELECT pg_temp.send('b', 'b1', 'b2');
+SELECT arvo_v1.dispatch(pg_temp.event('high 2', 'b'), p_priority => 5) \gset
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('{b}', 10, '{2}'), '{"claimed high 2 1","claimed b1 1"}', 'its priorities share the room of a queue, the higher one first');
+COMMIT AND CHAIN;
+SELECT is(pg_temp.take('{b}'), '{"claimed b2 1"}', 'the rest');
 COMMIT AND CHAIN;
 
 -- stories: stateful queues
@@ -199,11 +219,14 @@ SELECT arvo_v1.register_queue('ordered', p_policy => 'ordered') \gset
 SELECT arvo_v1.register_queue('limited', p_rate_limit => 5, p_rate_period => '1 minute') \gset
 SELECT arvo_v1.register_queue('paused') \gset
 SELECT arvo_v1.pause_queue('paused') \gset
+SELECT arvo_v1.register_queue('guarded') \gset
+SELECT count(*) FROM arvo_v1.grant_queue('guarded', 'arvo_worker', '{consume}') \gset
 SELECT pg_temp.send('paused', 'p1');
 COMMIT AND CHAIN;
 SELECT is(pg_temp.take('{ordered,a}'), '{}', 'a queue with keys');
 SELECT is(pg_temp.take('{limited,a}'), '{}', 'a queue with a rate limit');
 SELECT is(pg_temp.take('{paused,a}'), '{}', 'a paused queue');
+SELECT is(pg_temp.take('{guarded,a}'), '{}', 'a queue that is not open to everybody');
 SELECT is(pg_temp.take('{nobody,a}'), '{}', 'one that nobody knows');
 SELECT is(pg_temp.take('{a*}'), '{}', 'a name with a star');
 SELECT is(pg_temp.take(NULL), '{}', 'no queues at all');
@@ -220,6 +243,10 @@ COMMIT AND CHAIN;
 SELECT is(pg_temp.take('{a}'), '{}', 'something deferred is new, and to be looked at');
 SELECT count(*) FROM arvo_v1.claim('{a}') \gset
 COMMIT AND CHAIN;
+
+INSERT INTO arvo.origin (system_identifier)
+SELECT system_identifier + 1 FROM arvo.origin ORDER BY number DESC LIMIT 1;
+SELECT is(pg_temp.take('{a}'), '{}', 'numbers of another cluster');
 
 SELECT * FROM finish();
 ROLLBACK;
