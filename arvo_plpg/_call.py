@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from psycopg import errors, sql
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MIGRATED = (
     errors.CannotCoerce,
@@ -39,9 +43,35 @@ def call(schema: str, function: str, arguments: tuple[str, ...], columns: tuple[
             default that the function declares.
         columns: columns to ask for; none for a function that answers one value.
     """
+    return _call(schema, function, arguments, columns, list(map(sql.Placeholder, arguments)))
+
+
+@lru_cache(maxsize=64)
+def numbered_call(
+    schema: str, function: str, arguments: tuple[str, ...], columns: tuple[str, ...]
+) -> bytes:
+    """Write the same as the server itself reads it, with ``$1`` for the first argument.
+
+    Args:
+        schema: as in :func:`call`.
+        function: as in :func:`call`.
+        arguments: as in :func:`call`.
+        columns: as in :func:`call`.
+    """
+    numbers = [sql.SQL("${}").format(sql.Literal(n)) for n in range(1, len(arguments) + 1)]
+    return _call(schema, function, arguments, columns, numbers)
+
+
+def _call(
+    schema: str,
+    function: str,
+    arguments: tuple[str, ...],
+    columns: tuple[str, ...],
+    places: Sequence[sql.Composable],
+) -> bytes:
     given = sql.SQL(", ").join(
-        sql.SQL("{} => {}").format(sql.Identifier(f"p_{name}"), sql.Placeholder(name))
-        for name in arguments
+        sql.SQL("{} => {}").format(sql.Identifier(f"p_{name}"), place)
+        for name, place in zip(arguments, places, strict=True)
     )
     called = sql.SQL("{}({})").format(sql.Identifier(schema, function), given)
     if not columns:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import psycopg
 
 from arvo_plpg._async.broker import Broker
-from arvo_plpg.errors import ArvoError
+from arvo_plpg.errors import ArvoError, InvalidArgument
+from arvo_plpg.jsonb import as_jsonb
 from arvo_plpg.runtime.connect import connection_parameters, is_lost
+from arvo_plpg.runtime.hop import Hop
 from arvo_plpg.runtime.judge import POSTPONE_SECONDS, judge
 from arvo_plpg.runtime.line import Line
 from arvo_plpg.runtime.loaders import read_quickly
@@ -31,6 +34,14 @@ if TYPE_CHECKING:
 _LONGEST_POSTPONE_SECONDS = 30.0
 
 
+class _Claiming(TypedDict):
+    queues: list[str]
+    limit: int
+    worker: str
+    limits: list[int]
+    lease: timedelta
+
+
 class Exchange:
     """Makes the calls that settle and claim, on one connection.
 
@@ -45,10 +56,35 @@ class Exchange:
         self._desk = desk
         self._terms = terms
         self._lease = timedelta(seconds=terms.lease)
+        self._hop = Hop(connection, terms.schema, prepared=terms.prepare_threshold is not None)
 
-    async def call(
-        self, reports: Sequence[Report], asked: Mapping[Station, int], *, hopping: bool
-    ) -> list[Worked]:
+    async def hop(
+        self, reports: Sequence[Report], asked: Mapping[Station, int]
+    ) -> tuple[list[Worked], list[Worked] | None]:
+        """Settle, and claim what comes of that: no call can claim what it has emitted itself.
+
+        Args:
+            reports: what was taken from the settlement; something is emitted.
+            asked: how much each station has room for.
+
+        Returns:
+            What became of the results, and what was claimed; None if that is to be tried again.
+        """
+        observer = self._terms.observer
+        watched = observer.look()
+        self._desk.tracing = observer.tracing
+        began = time.time_ns() if watched else 0
+        answers, found = None, None
+        with suppress(InvalidArgument):  # which one of them is told by the call
+            results = as_jsonb([report.item() for report in reports])
+            answers, found = await self._hop.make({"results": results}, self._claiming(asked))
+        if answers is None:
+            return await self.call(reports, {}), found
+        if watched:
+            observer.exchanged(reports, began)
+        return answers, found
+
+    async def call(self, reports: Sequence[Report], asked: Mapping[Station, int]) -> list[Worked]:
         """Settle what is to be settled, and claim what there is room for; one by one if refused.
 
         With nothing to settle nobody waits for the disk.
@@ -56,15 +92,13 @@ class Exchange:
         Args:
             reports: what was taken from the settlement.
             asked: how much each station has room for.
-            hopping: whether not to claim: something is emitted and nothing else runs, so that is
-                probably what is next, and the call that settles cannot claim it. A look follows.
         """
         observer = self._terms.observer
         watched = observer.look()
         self._desk.tracing = observer.tracing
         began = time.time_ns() if watched else 0
         try:
-            answers = await self._send(reports, asked, hopping=hopping)
+            answers = await self._send(reports, asked)
         except (ArvoError, psycopg.Error) as error:
             if watched:
                 observer.exchanged(reports, began, error)
@@ -77,11 +111,7 @@ class Exchange:
 
     async def look(self, asked: Mapping[Station, int]) -> list[Worked]:
         """Claim only."""
-        queues, limits = [station.route.queue for station in asked], list(asked.values())
-        most = min(sum(limits), MOST_AT_ONCE)
-        return await self.broker.look(
-            queues, most, self._terms.name, limits=limits, lease=self._lease
-        )
+        return await self.broker.look(**self._claiming(asked))
 
     async def settle_postponed(self) -> None:
         """Try again what waited for a lock; one at a time, so that the others are not held up."""
@@ -101,19 +131,23 @@ class Exchange:
         observer.settled(tally)
         observer.ran(reports)
 
-    async def _send(
-        self, reports: Sequence[Report], asked: Mapping[Station, int], *, hopping: bool
-    ) -> list[Worked]:
+    async def _send(self, reports: Sequence[Report], asked: Mapping[Station, int]) -> list[Worked]:
         results = [report.item() for report in reports]
-        if not asked or hopping:
+        if not asked:
             return await self.broker.work(results)
         if not results:
             return await self.look(asked)
-        queues, limits = [station.route.queue for station in asked], list(asked.values())
-        most = min(sum(limits), MOST_AT_ONCE)
-        return await self.broker.work(
-            results, queues, most, self._terms.name, limits=limits, lease=self._lease
-        )
+        return await self.broker.work(results, **self._claiming(asked))
+
+    def _claiming(self, asked: Mapping[Station, int]) -> _Claiming:
+        limits = list(asked.values())
+        return {
+            "queues": [station.route.queue for station in asked],
+            "limit": min(sum(limits), MOST_AT_ONCE),
+            "worker": self._terms.name,
+            "limits": limits,
+            "lease": self._lease,
+        }
 
     async def _one_by_one(self, wait: float) -> list[Worked]:
         """Settle each result by itself: the call with all of them was refused as a whole.

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from arvo_plpg.rows import Queue
+    from arvo_plpg.rows import Queue, Worked
     from arvo_plpg.runtime.grace import Grace
     from arvo_plpg.runtime.log_fields import Logger
     from arvo_plpg.runtime.route import Route
@@ -266,22 +266,27 @@ class Worker:
             reports = settlement.send(MOST_AT_ONCE)
             asked = stations.wanted(now)
             emits = any(report.emits for report in reports)
-            hopping = emits and not stations.slots
-            answers = await exchange.call(reports, asked, hopping=hopping)
+            # With nothing else at work, what is emitted is probably what runs next.
+            hopping = emits and bool(asked) and not stations.slots
+            found: list[Worked] | None
+            if hopping:
+                answers, found = await exchange.hop(reports, asked)
+            else:
+                answers = found = await exchange.call(reports, asked)
             backoff.reset()
             exchange.judge(answers)
-            if hopping and asked:
+            if found is None:
                 # The results are judged already: if this is refused, they need not be sent again.
-                answers = await exchange.look(asked)
+                found = await exchange.look(asked)
             self._looked_at = time.monotonic()
-            got = stations.take(answers, now, self._terms.observer)
-            idle = idle_of(answers)
+            got = stations.take(found, now, self._terms.observer)
+            idle = idle_of(found)
             elsewhere = idle is not None and idle.wait != AT_ONCE
             again = emits and not hopping and not elsewhere
             plan(asked, got, idle, self._looked_at, again=again)
             await cleaner.clean_up()
             if got:
-                self._gate.end()
+                asyncio.get_running_loop().call_soon(self._gate.end)  # after what was got begins
             elif idle is not None and not settlement.waiting and not again:
                 self._gate.begin(station.route.queue for station in asked)
         await cleaner.clean_up_last()

@@ -11,6 +11,12 @@ LANGUAGE plpgsql
 VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $look$
 -- As work without results, in a transaction of its own, whose commit does not wait until it is on disk
 -- (synchronous_commit = off, for this transaction). What a crash of the server may undo are claims,
@@ -19,13 +25,18 @@ AS $look$
 -- survive without them. In a transaction that has written before it is as work: what is there stays as
 -- durable as its writer wants it. What is written afterwards does not: call claim there.
 --
---   Reads    as arvo_v1.claim; arvo.deferred
---   Writes   as arvo_v1.claim
+--   Reads    as arvo.take and arvo_v1.work
+--   Writes   as arvo.take and arvo_v1.work
 --   Locks    as arvo_v1.claim (which waits for none)
 --   Raises   as arvo_v1.claim
 BEGIN
     IF pg_current_xact_id_if_assigned() IS NULL THEN
         PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
+    RETURN QUERY
+    SELECT found.* FROM arvo.take(p_queues, p_limit, p_worker, p_limits, p_lease) AS found;
+    IF FOUND THEN
+        RETURN;
     END IF;
     RETURN QUERY
     SELECT found.*

@@ -27,9 +27,9 @@ AS $work$
 -- something to claim.
 -- Nothing is claimed when p_queues is NULL or p_limit is 0.
 --
---   Reads    as arvo_v1.settle and arvo_v1.claim; as arvo.has_own, arvo.next_due,
+--   Reads    as arvo_v1.settle, arvo.take and arvo_v1.claim; as arvo.has_own, arvo.next_due,
 --            arvo.next_room and arvo.next_lapse
---   Writes   as arvo_v1.settle and arvo_v1.claim
+--   Writes   as arvo_v1.settle, and arvo.take or arvo_v1.claim
 --   Locks    as arvo_v1.settle, then as arvo_v1.claim (which waits for none)
 --   Raises   as arvo_v1.settle and arvo_v1.claim
 --            55P03  somebody has held a lock for two seconds: settle the results one by one
@@ -77,6 +77,12 @@ BEGIN
         RETURN;
     END IF;
 
+    -- Nearly always that is all. Otherwise it has done nothing.
+    RETURN QUERY
+    SELECT taken.* FROM arvo.take(p_queues, p_limit, p_worker, p_limits, p_lease) AS taken;
+    IF FOUND THEN
+        RETURN;
+    END IF;
     v_asked := arvo.lanes_to_claim(p_queues, p_limit, p_limits, p_lease);
     v_ahead := arvo.look_ahead();
     IF v_ahead.due THEN

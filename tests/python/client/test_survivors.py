@@ -10,6 +10,7 @@ import pytest
 
 from arvo_plpg import HandlerOptions, MemoryMetadata
 from arvo_plpg.aio import Broker
+from arvo_plpg.runtime.hop import Hop
 
 CLIENT = "com.example.client"
 TASK = "com.example.task"
@@ -102,17 +103,17 @@ def finishing(event):
 async def test_a_finished_workflow_is_cleaned_up_although_the_connection_is_lost(
     broker, event, stateful_recorder, until, ask, story, monkeypatch, moment
 ):
-    """Right after the settlement, or with its answer."""
-    work, look = Broker.work, Broker.look
+    """Right after the settlement, when nothing could be claimed behind it, or with its answer."""
+    make, look = Hop.make, Broker.look
     settled, lost = [], []
 
-    async def losing_work(self, results=(), *others, **named):
-        answers = await work(self, results, *others, **named)
-        settled.extend(results)
-        if results and not lost and moment == "its answer is lost":
+    async def losing_make(self, *given):
+        answers, found = await make(self, *given)
+        settled.append(answers)
+        if not lost and moment == "its answer is lost":
             lost.append(moment)
             raise psycopg.OperationalError("the connection is lost")
-        return answers
+        return answers, found if lost else None
 
     async def losing_look(self, *others, **named):
         if settled and not lost:
@@ -120,7 +121,7 @@ async def test_a_finished_workflow_is_cleaned_up_although_the_connection_is_lost
             raise psycopg.OperationalError("the connection is lost")
         return await look(self, *others, **named)
 
-    monkeypatch.setattr(Broker, "work", losing_work)
+    monkeypatch.setattr(Hop, "make", losing_make)
     monkeypatch.setattr(Broker, "look", losing_look)
     await broker.register(
         stateful_recorder(FLOW, finishing(event)), HandlerOptions(enable_cleanup=True)

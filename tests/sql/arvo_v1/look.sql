@@ -8,7 +8,16 @@ SELECT plan(16);
 SELECT * FROM pg_temp.contract(
     'arvo_v1.look(text[],integer,text,integer[],interval)',
     'SETOF arvo_v1.worked', 'plpgsql', 'volatile', true,
-    'arvo_worker'
+    'arvo_worker',
+    ARRAY[
+        'search_path=pg_catalog, pg_temp',
+        'enable_seqscan=off',
+        'enable_bitmapscan=off',
+        'enable_hashjoin=off',
+        'enable_mergejoin=off',
+        'jit=off',
+        'plan_cache_mode=force_generic_plan'
+    ]
 );
 
 -- stories ---------------------------------------------------------------------------------------

@@ -66,6 +66,25 @@ SELECT coalesce(
 FROM claimed;
 $$;
 
+-- Looks for a holder at the plain queue q: as stage.take, or "idle" and for how long.
+CREATE FUNCTION stage.look(p_holder text, p_limit integer DEFAULT 10) RETURNS text
+LANGUAGE sql VOLATILE AS $$
+WITH found AS MATERIALIZED (
+    SELECT * FROM arvo_v1.look('{q}', p_limit, p_holder)
+), kept AS (
+    INSERT INTO stage.held
+    SELECT p_holder, lease, delivery, event ->> 'id', attempt FROM found WHERE kind = 'claimed'
+)
+SELECT string_agg(
+    CASE
+        WHEN kind = 'claimed' THEN (event ->> 'id') || '/' || attempt
+        ELSE concat_ws(' ', kind, wait)
+    END,
+    ' ' ORDER BY delivery
+)
+FROM found;
+$$;
+
 -- Settles what the holder has in hand: "event outcome [code] …".
 CREATE FUNCTION stage.settle(p_holder text, p_outcome text, p_more jsonb DEFAULT '{}') RETURNS text
 LANGUAGE sql VOLATILE AS $$
