@@ -56,7 +56,6 @@ def test_functions_and_partitions_that_are_named_are_there(connection):
         "arvo.log": 4,
         "arvo.lease": 4,
         "arvo.closure": 4,
-        "arvo.event_key": 3,
     }
 
 

@@ -11,7 +11,9 @@ SET enable_mergejoin = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $empty_generation$
--- Its time has come when it has been finished for delete_after. First what is alive is taken out of
+-- Its time has come when it has been finished for delete_after, and no window of deduplication reaches
+-- back into it: from when the next one was opened no key was noted here, but by transactions from
+-- before, which must have ended. First what is alive is taken out of
 -- it, some thousand rows a call: deferred deliveries get their events, idle lanes a new cursor. Then
 -- it is locked against writers, looked through again, and emptied. A lock that cannot be had leaves
 -- everything as it is, for the next call. What turns up late makes it wait for delete_after again.
@@ -23,7 +25,7 @@ AS $empty_generation$
 -- looked into the log for an event holds all partitions. A snapshot from before, under REPEATABLE
 -- READ, that looks here for the first time finds nothing: TRUNCATE is not undone for snapshots.
 --
---   Reads    arvo.generation, arvo.clock, arvo.delete_after; as arvo.slot_pins
+--   Reads    arvo.generation, arvo.queue, arvo.clock, arvo.delete_after; as arvo.slot_pins
 --   Writes   arvo.generation; as arvo.carry_deferred, arvo.move_idle, arvo.tally_lanes,
 --            arvo.truncate_slot and arvo.forget_slot
 --   Locks    as arvo.carry_deferred and arvo.move_idle; then as arvo.freeze_slot; last as
@@ -37,6 +39,15 @@ BEGIN
     FROM arvo.generation AS old
     WHERE old.emptied_at IS NULL
     AND old.finished_at <= v_now - arvo.delete_after()
+    AND EXISTS (
+        SELECT
+        FROM arvo.generation AS next
+        WHERE next.number = old.number + 1
+        AND next.opened_at <= v_now - coalesce(
+            (SELECT max(queue.deduplicate_for) FROM arvo.queue), interval '0'
+        )
+        AND next.horizon <= pg_snapshot_xmin(pg_current_snapshot())
+    )
     ORDER BY old.number
     LIMIT 1;
     IF NOT FOUND THEN

@@ -5,38 +5,36 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $forget_keys$
--- An event that was new but was throttled is no duplicate when it comes again. One statement for
--- each partition, as in arvo.known_keys; this transaction wrote the rows, so it locks nothing new.
+-- An event that was new but was throttled is no duplicate when it comes again. This transaction has
+-- noted it in the slot in use or in that and the one before, as of then; another one may have come into
+-- use since, not two: that waits for the end of this transaction.
 --
---   Reads    nothing
---   Writes   arvo.event_key
---   Locks    nothing that this transaction has not written
+--   Reads    the sequence of arvo.generation
+--   Writes   as arvo.drop_keys
+--   Locks    as arvo.drop_keys
 --   Raises   nothing
 DECLARE
-    v_queues integer[];
-    v_keys bytea[];
+    v_number bigint;
+    v_ids text[];
+    v_keys bigint[];
     v_deliveries bigint[];
 BEGIN
     SELECT
-        array_agg(item.queue), array_agg(arvo.event_digest(item.event)), array_agg(item.delivery)
-    INTO v_queues, v_keys, v_deliveries
+        array_agg(item.event ->> 'id'),
+        array_agg(arvo.dedup_key(item.queue, item.event ->> 'source', item.event ->> 'id')),
+        array_agg(item.delivery)
+    INTO v_ids, v_keys, v_deliveries
     FROM unnest(p_items) AS item
     WHERE item.outcome = 'throttled';
-    IF v_queues IS NULL THEN
+    IF v_ids IS NULL THEN
         RETURN;
     END IF;
-    DELETE FROM arvo.event_key_0 AS known
-    USING unnest(v_queues, v_keys, v_deliveries) AS given (queue, key, delivery)
-    WHERE known.slot = 0 AND known.queue = given.queue AND known.key = given.key
-    AND known.delivery = given.delivery;
-    DELETE FROM arvo.event_key_1 AS known
-    USING unnest(v_queues, v_keys, v_deliveries) AS given (queue, key, delivery)
-    WHERE known.slot = 1 AND known.queue = given.queue AND known.key = given.key
-    AND known.delivery = given.delivery;
-    DELETE FROM arvo.event_key_2 AS known
-    USING unnest(v_queues, v_keys, v_deliveries) AS given (queue, key, delivery)
-    WHERE known.slot = 2 AND known.queue = given.queue AND known.key = given.key
-    AND known.delivery = given.delivery;
+    SELECT current.last_value INTO v_number FROM arvo.generation_number_seq AS current;
+    FOR v_back IN 1..3 LOOP
+        PERFORM arvo.drop_keys(
+            ((v_number - v_back + 4) % 4)::integer, v_ids, v_keys, v_deliveries
+        );
+    END LOOP;
 END;
 $forget_keys$;
 

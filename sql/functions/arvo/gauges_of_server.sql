@@ -68,8 +68,7 @@ figure (name, state, value) AS (
         'arvo.room.size', room.name,
         coalesce(sum(pg_total_relation_size(part.relid)) FILTER (WHERE part.isleaf), 0)
     FROM (
-        VALUES ('log'), ('lease'), ('closure'), ('event_key'), ('deferred'), ('parked'), ('dead'),
-               ('state')
+        VALUES ('log'), ('lease'), ('closure'), ('deferred'), ('parked'), ('dead'), ('state')
     ) AS room (name)
     INNER JOIN pg_class AS stored
         ON stored.relname = room.name AND stored.relnamespace = 'arvo'::regnamespace

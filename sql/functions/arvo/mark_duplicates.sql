@@ -15,23 +15,25 @@ AS $mark_duplicates$
 DECLARE
     v_ordinals integer[];
     v_queues integer[];
-    v_keys bytea[];
+    v_sources text[];
+    v_ids text[];
     v_deliveries bigint[];
     v_first bigint[];
 BEGIN
     SELECT
         array_agg(arrived.ordinal ORDER BY arrived.ordinal),
         array_agg(arrived.queue ORDER BY arrived.ordinal),
-        array_agg(arvo.event_digest(arrived.event) ORDER BY arrived.ordinal),
+        array_agg(arrived.event ->> 'source' ORDER BY arrived.ordinal),
+        array_agg(arrived.event ->> 'id' ORDER BY arrived.ordinal),
         array_agg(arrived.delivery ORDER BY arrived.ordinal)
-    INTO v_ordinals, v_queues, v_keys, v_deliveries
+    INTO v_ordinals, v_queues, v_sources, v_ids, v_deliveries
     FROM unnest(p_items) AS arrived
     INNER JOIN arvo.queue ON queue.queue = arrived.queue
     WHERE queue.deduplicate_for > interval '0';
     IF v_ordinals IS NULL THEN
         RETURN p_items;
     END IF;
-    v_first := arvo.note_keys(v_queues, v_keys, v_deliveries);
+    v_first := arvo.note_keys(v_queues, v_sources, v_ids, v_deliveries);
     IF v_first IS NULL THEN
         RETURN p_items;
     END IF;

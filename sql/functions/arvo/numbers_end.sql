@@ -7,11 +7,10 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $numbers_end$
 -- Of those that a decision still depends on: the windows of lanes in use and what stands in their
--- logs, what is deferred and the promotion's cursor, drained queues, generations of event_key. By
--- index only.
+-- logs, what is deferred and the promotion's cursor, drained queues, generations. By index only.
 --
 --   Reads    arvo.lane, arvo.lease, arvo.log by (lane, xid), arvo.deferred, arvo.promotion,
---            arvo.queue, arvo.event_key_generation
+--            arvo.queue, arvo.generation
 --   Writes   nothing
 --   Locks    nothing
 --   Raises   nothing
@@ -51,7 +50,7 @@ FROM (
     FROM arvo.queue
     WHERE queue.drained_to IS NOT NULL
     UNION ALL
-    SELECT event_key_generation.horizon::text::bigint FROM arvo.event_key_generation
+    SELECT generation.horizon::text::bigint FROM arvo.generation
 ) AS stored;
 $numbers_end$;
 

@@ -12,19 +12,18 @@ SET jit = off
 AS $sweep_notes$
 -- Up to p_limit rows of each kind:
 --
---   omission              older than delete_after
---   dead                  resolved longer ago than delete_after; open ones stay for ever
---   operation             older than 90 days
---   registration          older than 30 days
---   generation            emptied, and eight newer ones are there
---   event_key_generation  the newest and the one before it stay
---   server_start          of other starts than this
+--   omission      older than delete_after
+--   dead          resolved longer ago than delete_after; open ones stay for ever
+--   operation     older than 90 days
+--   registration  older than 30 days
+--   generation    emptied, and eight newer ones are there
+--   server_start  of other starts than this
 --
 -- Returns how many rows.
 --
 --   Reads    arvo.clock, arvo.delete_after
 --   Writes   arvo.omission, arvo.dead, arvo.operation, arvo.registration, arvo.generation,
---            arvo.event_key_generation, arvo.server_start
+--            arvo.server_start
 --   Locks    the rows deleted; those of arvo.dead and arvo.registration unless somebody holds them
 --   Raises   nothing
 DECLARE
@@ -90,13 +89,6 @@ BEGIN
         ORDER BY newest.number DESC
         OFFSET 7
         LIMIT 1
-    );
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    v_swept := v_swept + v_count;
-
-    DELETE FROM arvo.event_key_generation
-    WHERE event_key_generation.number < (
-        SELECT max(newest.number) - 1 FROM arvo.event_key_generation AS newest
     );
     GET DIAGNOSTICS v_count = ROW_COUNT;
     v_swept := v_swept + v_count;

@@ -18,10 +18,10 @@ AS $maintain$
 --   promoted  deferred deliveries that became due        unlocked  lapsed locks removed
 --   healed    rows of expired leases taken back          keys      idle rows of keys removed
 --   retired   unclaimed past retention: dead letters     notes     what was written down long ago
---   expired   parked past retention: dead letters        turned    steps of a turn of event_key
+--   expired   parked past retention: dead letters        forgotten  states finished long ago
 --   swept     deferred rows removed after promotion      finished  generations that are only history
 --   tallied   lanes whose figures were carried on        opened, emptied  generations of history
---   workers   workers forgotten that are long gone      forgotten  states finished long ago
+--   workers   workers forgotten that are long gone
 --
 -- A task that fails is undone by itself and answered NULL, with a warning: the others are done all
 -- the same. The last one may lock a part of the log for everybody: call this in a transaction of its
@@ -44,7 +44,7 @@ BEGIN
     END IF;
     PERFORM arvo.note_start();
 
-    FOREACH v_task IN ARRAY '{promoted,tallied,healed,retired,expired,swept,unlocked,forgotten,keys,notes,workers,turned,finished,opened,emptied}'::text[]
+    FOREACH v_task IN ARRAY '{promoted,tallied,healed,retired,expired,swept,unlocked,forgotten,keys,notes,workers,finished,opened,emptied}'::text[]
     LOOP
         BEGIN
             v_touched := CASE v_task
@@ -59,7 +59,6 @@ BEGIN
                 WHEN 'keys' THEN arvo.sweep_keys(1000)
                 WHEN 'notes' THEN arvo.sweep_notes(1000)
                 WHEN 'workers' THEN arvo.forget_workers()::integer
-                WHEN 'turned' THEN arvo.turn_event_keys()
                 WHEN 'finished' THEN arvo.finish_generations()
                 WHEN 'opened' THEN arvo.open_generation()
                 WHEN 'emptied' THEN arvo.empty_generation()

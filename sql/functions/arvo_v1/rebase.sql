@@ -17,7 +17,7 @@ AS $rebase$
 -- the original may have given since. A dry run answers what would be done and changes nothing.
 --
 --   Reads    as arvo.whereabouts
---   Writes   arvo.origin, arvo.operation, arvo.tombstone, arvo.queue, arvo.event_key_generation; as
+--   Writes   arvo.origin, arvo.operation, arvo.tombstone, arvo.queue, arvo.generation; as
 --            arvo.retire_lanes, arvo.rebase_leased, arvo.rebase_parked, arvo.rebase_queued,
 --            arvo.rebase_deferred, arvo.close_lanes
 --   Locks    arvo.origin, against other moves; arvo.lane, against queues being made
@@ -57,7 +57,7 @@ BEGIN
             UPDATE arvo.queue
             SET drained_to = format('%1$s:%1$s:', v_drained[2])::pg_snapshot
             WHERE queue.drained_to IS NOT NULL;
-            UPDATE arvo.event_key_generation SET horizon = '0';
+            UPDATE arvo.generation SET horizon = '0';
             DELETE FROM arvo.tally;
             PERFORM arvo.close_lanes();
             PERFORM arvo.pass_numbers(v_queued[2]);

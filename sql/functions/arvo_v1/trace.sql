@@ -47,6 +47,7 @@ BEGIN
             SELECT log.event
             FROM arvo.log
             WHERE log.event_key = hashtextextended(p_event_id, 0)
+            AND log.lane <> 0  -- where keys stand
             UNION ALL
             SELECT deferred.event
             FROM arvo.deferred

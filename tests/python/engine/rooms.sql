@@ -244,15 +244,18 @@ SELECT rooms.gate('capped', 2, rooms.many() / 50, false);
 SELECT rooms.gate('rated', 3, rooms.many() / 50, false);
 
 -- ---------------------------------------------------------------------------------------------
--- event_key, singleton, throttle
+-- log (keys only), singleton, throttle
 
 WITH base AS MATERIALIZED (
     SELECT rooms.queue('plain') AS queue, rooms.delivery(0) AS delivery
 )
-INSERT INTO arvo.event_key (slot, queue, key, delivery, at)
+INSERT INTO arvo.log (
+    slot, lane, delivery, attempt, at, subject_key, event_key, event, key, dedup_key
+)
 SELECT
-    n % 2, base.queue, '\x0123456789abcdef'::bytea || rooms.digest(n + 5000, ''),
-    base.delivery + n, '2029-12-31T23:00:00Z'
+    n % 2, 0, -(base.delivery + n), 0, '2029-12-31T23:00:00Z', 0, hashtextextended('key/' || n, 0),
+    jsonb_build_object('id', 'key/' || n, 'source', 'test'), base.queue,
+    arvo.dedup_key(base.queue, 'test', 'key/' || n)
 FROM base
 CROSS JOIN generate_series(1, 2 * rooms.many()) AS n;
 

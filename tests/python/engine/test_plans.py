@@ -36,7 +36,7 @@ WHOLE = {"gauges": {"schedule"}}
 # What does not grow with work: queues, their lanes, who subscribes, generations; locks held within
 # the last hour, processes.
 CONSTANT = [
-    *("queue", "lane", "subscription", "generation", "event_key_generation", "origin"),
+    *("queue", "lane", "subscription", "generation", "origin"),
     "server_start",
     *("state_lock", "registration", "worker"),
     *("state_retention", "state_round"),
@@ -53,7 +53,7 @@ WITH put_off AS (
     UPDATE pg_index SET indisready = false, indisvalid = false
     FROM pg_class
     WHERE pg_class.oid = indrelid AND relnamespace = 'arvo'::regnamespace AND relkind = 'r'
-    AND relname ~ '^(log_0|deferred|event_key_[01]|dead|omission|state|lineage|tombstone'
+    AND relname ~ '^(log_[01]|deferred|dead|omission|state|lineage|tombstone'
         '|singleton|throttle)$'
     RETURNING indrelid
 )
@@ -358,12 +358,11 @@ def furnish(actor: Any) -> None:
             {"source": "test", "type": "com.test.ticked", "subject": "x", "to": "plain", "data": {}}
         ),
     )
-    # The second generation of deduplication keys: the first one is looked at as well.
+    # The second generation: keys are looked for in the first one as well.
     actor.ask(
-        "INSERT INTO arvo.event_key_generation (number, horizon, opened_at)"
-        " VALUES (1, pg_snapshot_xmin(pg_current_snapshot()), arvo.clock()) RETURNING 1"
+        "INSERT INTO arvo.generation (slot, opened_at, horizon)"
+        " VALUES (1, arvo.clock(), pg_snapshot_xmin(pg_current_snapshot())) RETURNING 1"
     )
-    actor.ask("SELECT setval('arvo.event_key_number', 1)")
 
 
 def fill(dsn: str, many: int, *, indexes_last: bool = False) -> None:

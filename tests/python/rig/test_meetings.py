@@ -19,7 +19,6 @@ WORDS = {
     "stage.extend": {"extend"},
     "arvo.promote": {"claim", "maintain"},
     "arvo.fire_schedules": {"claim", "maintain"},
-    "arvo.turn_event_keys": {"maintain"},
     "arvo.sweep_keys": {"maintain"},
 }
 ALONE = {"rebase"}  # everybody else is refused while it has something to do

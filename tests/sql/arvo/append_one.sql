@@ -1,6 +1,6 @@
 -- arvo.append_one(event, ignore_domain, emitted): contract, stories.
 BEGIN;
-SELECT plan(31);
+SELECT plan(45);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -36,15 +36,17 @@ LANGUAGE sql AS $$
     SELECT concat_ws(' | ', queue.name, lane.priority, log.slot, log.attempt, log.at, log.subject_key,
                      log.event - 'id', log.key, log.options, log.cause, log.origin_delivery, log.xid = pg_current_xact_id())
     FROM arvo.log INNER JOIN arvo.lane USING (lane) INNER JOIN arvo.queue USING (queue)
-    WHERE log.event_key = hashtextextended(p_id, 0)
+    WHERE log.event_key = hashtextextended(p_id, 0) AND log.lane > 0
 $$;
 
 SELECT is(pg_temp.one(pg_temp.event('1', 'plain')), '1 1 plain queued', 'a plain event');
 SELECT is(pg_temp.all(pg_temp.event('2', 'plain')), '1 2 plain queued', 'as append says');
 SELECT is(pg_temp.row('1'), pg_temp.row('2'), 'and as it writes it');
-SELECT is(
-    (SELECT string_agg(delivery::text, ' ' ORDER BY delivery) FROM arvo.event_key),
-    (SELECT string_agg(delivery::text, ' ' ORDER BY delivery) FROM arvo.log), 'both are remembered with their deliveries'
+SELECT results_eq(
+    $$ SELECT event ->> 'id', dedup_key, lane > 0, delivery > 0 FROM arvo.log WHERE dedup_key IS NOT NULL ORDER BY 1 $$,
+    $$ SELECT id, arvo.dedup_key(queue, 'com.test.source', id), id = '1', id = '1' FROM arvo.queue, unnest('{1,2}'::text[]) AS id
+       WHERE name = 'plain' ORDER BY 1 $$,
+    'its own row holds its key, where append writes one for that'
 );
 SELECT is(pg_temp.one(pg_temp.event('3', 'plain') - 'time'), '1 3 plain queued', 'one without a time');
 SELECT is(pg_temp.all(pg_temp.event('4', 'plain') - 'time'), '1 4 plain queued', 'as append says');
@@ -57,7 +59,7 @@ SELECT is(pg_temp.one(pg_temp.event('7', 'line')), '1 7 line queued', 'to an ord
 SELECT is(pg_temp.one(pg_temp.event('8', 'plain', '{"domain": "human"}')), '1 8 arvo.domain.human domained', 'to the queue of its domain');
 SELECT is(pg_temp.one(pg_temp.event('9', 'plain', '{"domain": "human"}'), true), '1 9 plain queued', 'unless that is ignored');
 SELECT is(
-    (SELECT count(*) FROM arvo.event_key INNER JOIN arvo.queue USING (queue) WHERE name = 'forgetful'), 0::bigint,
+    (SELECT count(dedup_key) FROM arvo.log INNER JOIN arvo.lane USING (lane) INNER JOIN arvo.queue USING (queue) WHERE name = 'forgetful'), 0::bigint,
     'nothing is remembered where deduplication is off: before'
 );
 SELECT is(
@@ -71,7 +73,7 @@ SELECT is(
 
 -- stories: what it leaves to append, without a trace
 
-CREATE TEMPORARY TABLE before AS SELECT (SELECT count(*) FROM arvo.log) AS logged, (SELECT count(*) FROM arvo.event_key) AS known,
+CREATE TEMPORARY TABLE before AS SELECT (SELECT count(*) FROM arvo.log) AS logged, (SELECT count(dedup_key) FROM arvo.log) AS known,
     (SELECT count(*) FROM arvo.deferred) AS deferred, (SELECT count(*) FROM arvo.queue) AS queues;
 SELECT is(pg_temp.one(pg_temp.event('1', 'plain')), '', 'a duplicate');
 SELECT is(pg_temp.one(pg_temp.event('20', 'nobody')), '', 'a queue that nobody has named');
@@ -80,18 +82,45 @@ SELECT is(
     'late: short: slow:', 'queues that defer or limit what comes in'
 );
 SELECT is(pg_temp.one(pg_temp.event('22', 'arvo.publish')), '', 'what is published');
-INSERT INTO arvo.event_key_generation (number, horizon, opened_at) VALUES (1, '9000000000', arvo.clock());
-SELECT setval('arvo.event_key_number', 1) \gset
-SELECT is(pg_temp.one(pg_temp.event('23', 'plain')), '', 'everything that is to be remembered, while event_key turns');
+SAVEPOINT turn;
+INSERT INTO arvo.generation (slot, opened_at, horizon) VALUES (1, arvo.clock(), '9000000000');
+SELECT is(pg_temp.one(pg_temp.event('23', 'plain')), '', 'everything that is to be remembered, while the log turns');
+SELECT is(pg_temp.one(pg_temp.event('23', 'forgetful')), '1 23 forgetful queued', 'not what is not remembered');
 SELECT is(
-    (SELECT concat_ws(' ', (SELECT count(*) FROM arvo.log) - logged, (SELECT count(*) FROM arvo.event_key) - known,
+    (SELECT slot FROM arvo.log WHERE event ->> 'id' = '23'), 1::smallint, 'which goes where everybody writes'
+);
+ROLLBACK TO SAVEPOINT turn;
+SELECT setval('arvo.generation_number_seq', 2) \gset
+SELECT is(pg_temp.one(pg_temp.event('23', 'plain')), '', 'also while somebody opens a generation at this moment');
+SELECT setval('arvo.generation_number_seq', 1) \gset
+SELECT is(
+    (SELECT concat_ws(' ', (SELECT count(*) FROM arvo.log) - logged, (SELECT count(dedup_key) FROM arvo.log) - known,
                       (SELECT count(*) FROM arvo.deferred) - deferred, (SELECT count(*) FROM arvo.queue) - queues) FROM before),
     '0 0 0 0', 'and nothing of them is written'
 );
 SELECT is(
     (SELECT (arvo_v1.dispatch(pg_temp.event('1', 'plain'))).outcome), 'duplicate', 'dispatch has append say what they are'
 );
-SELECT setval('arvo.event_key_number', 0) \gset
+
+-- stories: the window, and what is older
+
+INSERT INTO arvo.generation (slot, opened_at) VALUES (1, '2030-01-01Z');
+SELECT is(pg_temp.one(pg_temp.event('1', 'plain')), '', 'what the slot before knows is left to append');
+SELECT is(pg_temp.one(pg_temp.event('24', 'plain')), '1 24 plain queued', 'what it does not know is new');
+SET LOCAL arvo.frozen_clock = '2030-01-07T23:59:59.999999Z';
+SELECT is(pg_temp.one(pg_temp.event('1', 'plain')), '', 'to the end of the window');
+SELECT is(pg_temp.one(pg_temp.event('24', 'plain')), '', 'in the slot in use, too');
+INSERT INTO arvo.generation (slot, opened_at) VALUES (2, '2030-01-06Z');
+UPDATE arvo.generation SET opened_at = '2030-01-05Z' WHERE number = 2;
+SELECT is(pg_temp.one(pg_temp.event('1', 'plain')), '', 'and in the one before that, where the window has become longer');
+SELECT is(pg_temp.one(pg_temp.event('25', 'plain')), '1 25 plain queued', 'which does not have everything');
+SET LOCAL arvo.frozen_clock = '2030-01-08Z';
+SELECT is(pg_temp.one(pg_temp.event('1', 'plain')), '1 1 plain queued', 'then it is new');
+SELECT is((SELECT slot FROM arvo.log WHERE event ->> 'id' = '1' AND at = arvo.clock()), 2::smallint, 'in the slot in use');
+SET LOCAL arvo.frozen_clock = '2030-01-15Z';
+SELECT is(pg_temp.one(pg_temp.event('1', 'plain')), '', 'when its window is over there, its key is still in the way: that is left to append');
+SELECT is((arvo_v1.dispatch(pg_temp.event('1', 'plain'))).outcome, 'queued', 'which lets it in');
+SELECT is((arvo_v1.dispatch(pg_temp.event('1', 'plain'))).outcome, 'duplicate', 'once');
 
 SELECT * FROM finish();
 ROLLBACK;

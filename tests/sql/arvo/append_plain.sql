@@ -1,6 +1,6 @@
 -- arvo.append_plain(events, ignore_domain, emitted): contract, stories.
 BEGIN;
-SELECT plan(29);
+SELECT plan(46);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ LANGUAGE sql AS $$
                                 log.event_key = hashtextextended(log.event ->> 'id', 0), log.xid = pg_current_xact_id()),
                       E'\n' ORDER BY log.delivery)
     FROM arvo.log INNER JOIN arvo.lane USING (lane) INNER JOIN arvo.queue USING (queue)
-    WHERE starts_with(log.event ->> 'id', p_prefix)
+    WHERE starts_with(log.event ->> 'id', p_prefix) AND log.lane > 0
 $$;
 
 SELECT is(
@@ -60,8 +60,9 @@ SELECT is(
 );
 SELECT is(pg_temp.rows('a'), pg_temp.rows('b'), 'and as it writes them');
 SELECT is(
-    (SELECT string_agg(delivery::text, ' ' ORDER BY delivery) FROM arvo.event_key),
-    (SELECT string_agg(delivery::text, ' ' ORDER BY delivery) FROM arvo.log), 'all are remembered with their deliveries'
+    (SELECT string_agg(concat_ws(' ', event ->> 'id', lane > 0, sign(delivery)), ', ' ORDER BY abs(delivery)) FROM arvo.log WHERE dedup_key IS NOT NULL),
+    'a2 t 1, a1 t 1, a3 t 1, a4 t 1, atimeless t 1, b2 f -1, b1 f -1, b3 f -1, b4 f -1, btimeless f -1',
+    'their own rows hold their keys, where append writes others for that'
 );
 SELECT is(
     pg_temp.plain(pg_temp.events('a', '2 plain', '5 plain', '2 keyed', '5 plain')),
@@ -82,18 +83,81 @@ SELECT is(
     pg_temp.plain(pg_temp.events('a', '2 plain', '2 plain'), false, true), '1 2 plain queued, 2 2 plain queued', 'emitted ones are not asked'
 );
 
+SELECT is(
+    ARRAY[pg_temp.plain(pg_temp.events('h', '1 forgetful', '1 plain')), pg_temp.plain(pg_temp.events('h', '1 forgetful', '1 plain', '2 plain'))],
+    '{"1 1 forgetful queued, 2 1 plain queued","1 1 forgetful queued, 2 1 plain duplicate, 3 2 plain queued"}', 'or off for some'
+);
+
+-- stories: many at once are inserted without a look, and looked up when one of them is known
+
+CREATE FUNCTION pg_temp.many(p_from integer, p_to integer DEFAULT NULL) RETURNS text
+LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(' ', times, outcome), ', ' ORDER BY outcome) FROM (
+        SELECT outcome, count(*) AS times
+        FROM arvo.append_plain((SELECT array_agg(pg_temp.event('m' || coalesce(p_to, n), 'plain') ORDER BY n) FROM generate_series(p_from, p_from + 119) AS n))
+        GROUP BY outcome
+    ) AS counted
+$$;
+CREATE FUNCTION pg_temp.kept() RETURNS text
+LANGUAGE sql AS $$
+    SELECT concat_ws(' ', count(*) FILTER (WHERE lane > 0), count(DISTINCT event ->> 'id') FILTER (WHERE lane > 0), count(dedup_key), count(*) FILTER (WHERE lane = 0))
+    FROM arvo.log WHERE starts_with(event ->> 'id', 'm')
+$$;
+SELECT is(pg_temp.many(1), '120 queued', 'a hundred and more that are new');
+SELECT is(pg_temp.many(101), '20 duplicate, 100 queued', 'some of many were known');
+SELECT is(pg_temp.kept(), '220 220 220 0', 'each is stored once, with its key');
+SELECT is(pg_temp.many(1, 999), '119 duplicate, 1 queued', 'many times the same');
+SELECT is(pg_temp.kept(), '221 221 221 0', 'is stored once');
+SELECT ok(
+    (SELECT bool_and(delivery > before) FROM (
+        SELECT delivery, lag(delivery) OVER (ORDER BY substr(event ->> 'id', 2)::integer) AS before FROM arvo.log WHERE starts_with(event ->> 'id', 'm')
+    ) AS numbered), 'in the order in which they were given'
+);
+
+-- stories: what is older than its window
+
+SAVEPOINT later;
+SET LOCAL arvo.frozen_clock = '2030-01-08T00:00:00Z';
+SELECT is(pg_temp.many(1), '120 queued', 'their window is over');
+SELECT is(pg_temp.many(1), '120 duplicate', 'and has begun again');
+SELECT is(pg_temp.kept(), '341 221 221 120', 'the keys have gone over');
+SELECT is(
+    pg_temp.plain(pg_temp.events('a', '2 plain', '99 plain', '1 keyed', '2 plain')),
+    '1 2 plain queued, 2 99 plain queued, 3 1 keyed queued, 4 2 plain duplicate', 'some of few'
+);
+ROLLBACK TO SAVEPOINT later;
+INSERT INTO arvo.generation (slot, opened_at) VALUES (1, arvo.clock());
+SELECT is(pg_temp.many(121), '100 duplicate, 20 queued', 'the slot before is looked at');
+SELECT is(
+    pg_temp.plain(pg_temp.events('a', '2 plain', '98 plain')), '1 2 plain duplicate, 2 98 plain queued', 'also for few'
+);
+SELECT is((SELECT count(dedup_key) FROM arvo.log WHERE slot = 1), 21::bigint, 'and not written');
+SET LOCAL arvo.frozen_clock = '2030-01-08T00:00:00Z';
+SELECT is(pg_temp.many(1), '120 queued', 'but not beyond the window');
+ROLLBACK TO SAVEPOINT later;
+SELECT setval('arvo.generation_number_seq', 1) \gset
+
+-- stories: another event that has the same key by chance
+
+UPDATE arvo.log SET event = event || '{"source": "other"}' WHERE event ->> 'id' = 'm7';
+SELECT is(pg_temp.many(1), '119 duplicate, 1 queued', 'is no duplicate');
+SELECT is(pg_temp.kept(), '222 221 221 0', 'and has no key of its own');
+
 -- stories: what it leaves to append, without a trace
 
-CREATE TEMPORARY TABLE before AS SELECT (SELECT count(*) FROM arvo.log) AS logged, (SELECT count(*) FROM arvo.event_key) AS known,
+CREATE TEMPORARY TABLE before AS SELECT (SELECT count(*) FROM arvo.log) AS logged, (SELECT count(dedup_key) FROM arvo.log) AS known,
     (SELECT count(*) FROM arvo.deferred) AS deferred, (SELECT count(*) FROM arvo.queue) AS queues;
 SELECT is(pg_temp.plain(pg_temp.events('e', VARIADIC '{1 plain}'::text[] || given.items)), NULL, given.items::text)
-FROM (VALUES ('{2 nobody}'::text[]), ('{2 short}'), ('{2 late}'), ('{2 slow}'), ('{2 arvo.publish}'), ('{2 forgetful}')) AS given (items);
+FROM (VALUES ('{2 nobody}'::text[]), ('{2 short}'), ('{2 late}'), ('{2 slow}'), ('{2 arvo.publish}')) AS given (items);
 SELECT is(
     pg_temp.plain((SELECT array_agg(pg_temp.event('e' || n, 'q' || n)) FROM generate_series(1, 17) AS n)), NULL, 'more than sixteen queues'
 );
 SELECT is(pg_temp.plain('{}'), NULL, 'nothing');
+SELECT setval('arvo.generation_number_seq', 3) \gset
+SELECT is(pg_temp.plain(pg_temp.events('e', '30 plain')), NULL, 'everything that is to be remembered, while the log turns');
+SELECT setval('arvo.generation_number_seq', 1) \gset
 SELECT is(
-    (SELECT concat_ws(' ', (SELECT count(*) FROM arvo.log) - logged, (SELECT count(*) FROM arvo.event_key) - known,
+    (SELECT concat_ws(' ', (SELECT count(*) FROM arvo.log) - logged, (SELECT count(dedup_key) FROM arvo.log) - known,
                       (SELECT count(*) FROM arvo.deferred) - deferred, (SELECT count(*) FROM arvo.queue) - queues) FROM before),
     '0 0 0 0', 'and nothing of them is written'
 );

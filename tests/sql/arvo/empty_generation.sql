@@ -1,6 +1,6 @@
 -- arvo.empty_generation(): contract, stories.
 BEGIN;
-SELECT plan(19);
+SELECT plan(21);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -25,8 +25,8 @@ SELECT * FROM pg_temp.contract(
 SET arvo.frozen_clock = '2030-01-01T00:00:00Z';
 DO $$
 BEGIN
-    PERFORM arvo_v1.register_queue('a', p_delete_after => '3 days');
-    PERFORM arvo_v1.register_queue('idle');
+    PERFORM arvo_v1.register_queue('a', p_delete_after => '3 days', p_deduplicate_for => '3 days');
+    PERFORM arvo_v1.register_queue('idle', p_deduplicate_for => '3 days');
     PERFORM arvo_v1.dispatch(pg_temp.event('1', 'a'));
     PERFORM arvo_v1.dispatch(pg_temp.event('2', 'a'));
 END;
@@ -55,6 +55,12 @@ SELECT is(arvo.empty_generation(), 0, 'one microsecond before it has been finish
 SELECT ok(EXISTS (SELECT FROM arvo.log WHERE slot = 0), 'it is there');
 SET arvo.frozen_clock = '2030-01-04T00:01:00Z';
 
+UPDATE arvo.queue SET deduplicate_for = '3 days 1 minute 0.000001 seconds' WHERE name = 'a';
+SELECT is(arvo.empty_generation(), 0, 'not while a window reaches back into it');
+UPDATE arvo.queue SET deduplicate_for = '3 days 1 minute' WHERE name = 'a';
+UPDATE arvo.generation SET horizon = '18446744073709551615' WHERE number = 2;
+SELECT is(arvo.empty_generation(), 0, 'nor while somebody from before the next one is running');
+UPDATE arvo.generation SET horizon = '0';
 SELECT is(arvo.empty_generation(), 1, 'exactly then');
 SELECT is_empty('SELECT FROM arvo.log WHERE slot = 0 UNION ALL SELECT FROM arvo.lease WHERE slot = 0 UNION ALL SELECT FROM arvo.closure WHERE slot = 0', 'it is empty');
 SELECT results_eq('SELECT number, emptied_at FROM arvo.generation ORDER BY number', $$ VALUES (1::bigint, timestamptz '2030-01-04 00:01:00Z'), (2, NULL) $$, 'that is noted');

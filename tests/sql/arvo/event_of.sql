@@ -19,8 +19,8 @@ SELECT * FROM pg_temp.contract(
 
 SELECT arvo_v1.dispatch(pg_temp.event('1', 'com.test.sink')) \gset
 SELECT is(arvo.event_of(log), pg_temp.event('1', 'com.test.sink'), 'the first delivery carries the event')
-FROM arvo.log;
-SELECT arvo.again(log, 2, NULL, '{}') AS second FROM arvo.log \gset
+FROM arvo.log WHERE lane > 0;
+SELECT arvo.again(log, 2, NULL, '{}') AS second FROM arvo.log WHERE lane > 0 \gset
 SELECT is(
     (SELECT log.event FROM arvo.log WHERE delivery = :second), NULL, 'a later one does not'
 );
@@ -31,7 +31,7 @@ FROM arvo.log WHERE delivery = :second;
 SELECT arvo.again(log, 3, NULL, '{}') AS third FROM arvo.log WHERE delivery = :second \gset
 SELECT results_eq(
     format('SELECT origin_delivery, origin_lane, origin_xid, arvo.event_of(log) FROM arvo.log WHERE delivery = %s', :third),
-    $$ SELECT delivery, lane, xid, event FROM arvo.log WHERE attempt = 1 $$,
+    $$ SELECT delivery, lane, xid, event FROM arvo.log WHERE attempt = 1 AND lane > 0 $$,
     'as does every further one: never a chain to walk'
 );
 SELECT is(

@@ -59,7 +59,7 @@ SELECT is(arvo.fire_schedules(), 0, 'once');
 SELECT results_eq(
     'SELECT key, last_at, last_delivery, last_outcome, fires, next_at FROM arvo.schedule WHERE name = $$a$$ ORDER BY key',
     $$ SELECT event ->> 'schedulekey', timestamptz '2030-01-01 09:00Z', delivery, 'unroutable', 1::bigint, timestamptz '2030-01-02 09:00Z'
-       FROM arvo.log ORDER BY 1 $$,
+       FROM arvo.log WHERE lane > 0 ORDER BY 1 $$,
     'the schedule knows its last delivery'
 );
 COMMIT AND CHAIN;
@@ -160,7 +160,7 @@ SELECT is(
 -- stories: a fire that comes again all the same, here by hand, is the same event
 
 SELECT is((SELECT count(*) FROM arvo.omission), 0::bigint, 'nothing was left out so far');
-SELECT delivery AS first FROM arvo.log WHERE event ->> 'id' = 'schedule/many/7/2030-01-05T11:00:00Z' \gset
+SELECT delivery AS first FROM arvo.log WHERE event ->> 'id' = 'schedule/many/7/2030-01-05T11:00:00Z' AND lane > 0 \gset
 UPDATE arvo.schedule SET next_at = last_at WHERE name = 'many' AND key = '7';
 COMMIT AND CHAIN;
 SET arvo.frozen_clock = '2030-01-05T11:00:30Z';
@@ -176,7 +176,7 @@ SELECT results_eq(
     'which is written down, for nobody was there to be told'
 );
 SELECT is(
-    (SELECT count(*) FROM arvo.log WHERE event ->> 'id' = 'schedule/many/7/2030-01-05T11:00:00Z'), 1::bigint, 'it was delivered once'
+    (SELECT count(*) FROM arvo.log WHERE event ->> 'id' = 'schedule/many/7/2030-01-05T11:00:00Z' AND lane > 0), 1::bigint, 'it was delivered once'
 );
 
 SELECT * FROM finish();

@@ -43,7 +43,7 @@ DO $$ BEGIN PERFORM arvo_v1.register_queue('a'), arvo_v1.register_queue('b'); EN
 CREATE FUNCTION pg_temp.keys() RETURNS text
 LANGUAGE sql AS $$
     SELECT string_agg(concat_ws(' ', slot, name, known.id), ', ' ORDER BY slot, name, known.id)
-    FROM arvo.event_key INNER JOIN arvo.queue USING (queue) LEFT JOIN known USING (delivery)
+    FROM arvo.log INNER JOIN arvo.queue ON queue.queue = log.key LEFT JOIN known ON known.delivery = -log.delivery
 $$;
 CREATE TEMPORARY TABLE arrived AS
 SELECT item.* FROM unnest(arvo.mark_duplicates(pg_temp.arriving('1 a', '2 a', '3 a', '1 b', '2 a'))) AS item;
@@ -56,12 +56,13 @@ LANGUAGE sql AS $$
     FROM arrived
 $$;
 INSERT INTO known SELECT delivery, event ->> 'id' FROM arrived;
-INSERT INTO arvo.event_key SELECT 1, queue, key, delivery, at FROM arvo.event_key WHERE slot = 0;
-INSERT INTO arvo.event_key SELECT 2, queue, key, delivery, at FROM arvo.event_key WHERE slot = 0;
+INSERT INTO arvo.log (slot, lane, delivery, attempt, at, subject_key, event_key, event, key, dedup_key)
+SELECT slot.slot, lane, delivery, attempt, at, subject_key, event_key, event, key, dedup_key FROM arvo.log, generate_series(1, 2) AS slot;
+INSERT INTO arvo.generation (slot, opened_at) VALUES (1, arvo.clock()), (2, arvo.clock());
 SELECT pg_temp.forget('debounced', 2) \gset
 SELECT is(pg_temp.keys(), '0 a 1, 0 a 2, 0 a 3, 0 b 1, 1 a 1, 1 a 2, 1 a 3, 1 b 1, 2 a 1, 2 a 2, 2 a 3, 2 b 1', 'what goes in keeps its key');
 SELECT pg_temp.forget('throttled', 1, 3) \gset
-SELECT is(pg_temp.keys(), '0 a 2, 0 b 1, 1 a 2, 1 b 1, 2 a 2, 2 b 1', 'what was throttled is forgotten, in all partitions, in its queue');
+SELECT is(pg_temp.keys(), '0 a 2, 0 b 1, 1 a 2, 1 b 1, 2 a 2, 2 b 1', 'what was throttled is forgotten, in all slots that it may stand in, in its queue');
 SELECT pg_temp.forget('throttled', 5) \gset
 SELECT is(pg_temp.keys(), '0 a 2, 0 b 1, 1 a 2, 1 b 1, 2 a 2, 2 b 1', 'a key that another delivery has stays');
 SELECT pg_temp.forget('throttled', 2) \gset

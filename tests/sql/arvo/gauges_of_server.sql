@@ -47,7 +47,7 @@ SELECT is(
     'who is there, and what is late'
 );
 SELECT ok(
-    (SELECT bool_and(value > 0) AND count(*) = 8 FROM arvo.gauges_of_server() WHERE name = 'arvo.room.size'),
+    (SELECT bool_and(value > 0) AND count(*) = 7 FROM arvo.gauges_of_server() WHERE name = 'arvo.room.size'),
     'every room has a size'
 );
 SELECT ok(

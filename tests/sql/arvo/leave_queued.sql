@@ -67,7 +67,7 @@ COMMIT AND CHAIN;
 SELECT pg_temp.send('exclusive', '3');
 COMMIT AND CHAIN;
 DO $$ BEGIN
-    PERFORM arvo.take_place(queue, 'retry', 1, (SELECT delivery FROM arvo.log WHERE event ->> 'id' = '2')) FROM arvo.queue WHERE name = 'stately';
+    PERFORM arvo.take_place(queue, 'retry', 1, (SELECT delivery FROM arvo.log WHERE event ->> 'id' = '2' AND lane > 0)) FROM arvo.queue WHERE name = 'stately';
 END; $$;
 CREATE FUNCTION pg_temp.places() RETURNS text
 LANGUAGE sql AS $$ SELECT string_agg(concat_ws(' ', name, kind, log.event ->> 'id'), ', ' ORDER BY name, kind) FROM arvo.singleton INNER JOIN arvo.queue USING (queue) LEFT JOIN arvo.log USING (delivery) $$;

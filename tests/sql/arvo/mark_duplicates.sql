@@ -49,7 +49,7 @@ LANGUAGE sql AS $$ SELECT pg_temp.told(arvo.mark_duplicates(pg_temp.arriving(VAR
 CREATE FUNCTION pg_temp.keys() RETURNS text
 LANGUAGE sql AS $$
     SELECT string_agg(format('%s:%s', slot, stored), ' ' ORDER BY slot) FROM (
-        SELECT slot, count(*) AS stored FROM arvo.event_key GROUP BY slot
+        SELECT slot, count(dedup_key) AS stored FROM arvo.log GROUP BY slot
     ) AS counted
 $$;
 
@@ -69,39 +69,38 @@ SELECT is(pg_temp.mark('1 hour'), '1 duplicate 1', 'a microsecond before its end
 SET LOCAL arvo.frozen_clock = '2030-01-01T01:00:00Z';
 SELECT is(pg_temp.mark('1 hour', '1 hour'), '1 new, 1 duplicate 1', 'at its end the event is new, and opens the next one');
 SELECT is(
-    (SELECT array_agg(at) FROM arvo.event_key INNER JOIN arvo.queue USING (queue) WHERE name = 'hour'),
+    (SELECT array_agg(at) FROM arvo.log INNER JOIN arvo.queue ON queue.queue = log.key WHERE name = 'hour' AND dedup_key IS NOT NULL),
     '{2030-01-01 01:00:00Z}'::timestamptz[], 'under the same key'
 );
 
--- stories: the turn of a generation
+-- stories: the turn of the log
 --
--- A horizon in the future: transactions may be running that know only generation 0. Keys go into both.
+-- A horizon in the future: transactions may be running that know only slot 0. Keys go into both.
 
-SELECT setval('arvo.event_key_number', 1) \gset
-INSERT INTO arvo.event_key_generation (number, horizon, opened_at) VALUES (1, '9223372036854775807', '2030-01-01T01:00:00Z');
+INSERT INTO arvo.generation (slot, opened_at, horizon) VALUES (1, '2030-01-01T01:00:00Z', '9223372036854775807');
 SELECT is(pg_temp.mark('1 a', '6 a', '6 a'), '1 duplicate 1, 6 new, 6 duplicate 6', 'during the turn the one before is looked at');
 SELECT is(pg_temp.keys(), '0:9 1:1', 'and what is new goes into both');
-DELETE FROM arvo.event_key WHERE slot = 1;
+DELETE FROM arvo.log WHERE slot = 1;
 SELECT is(pg_temp.mark('6 a'), '6 duplicate 6', 'whoever wrote only the one before is found');
-INSERT INTO arvo.event_key (slot, queue, key, delivery, at)
-SELECT 1, queue, arvo.event_digest(pg_temp.event('7', 'a')), 4711, arvo.clock() FROM arvo.queue WHERE name = 'a';
+INSERT INTO arvo.log (slot, lane, delivery, attempt, at, subject_key, event_key, event, key, dedup_key)
+SELECT 1, 0, -4711, 0, arvo.clock(), 0, hashtextextended('7', 0), pg_temp.event('7', 'a'), queue, arvo.dedup_key(queue, 'com.test.source', '7')
+FROM arvo.queue WHERE name = 'a';
 SELECT is(pg_temp.mark('7 a'), '7 duplicate 4711', 'and whoever wrote only the new one');
 
 -- The horizon has passed: the one before is only looked at.
-UPDATE arvo.event_key_generation SET horizon = '0';
-DELETE FROM arvo.event_key WHERE slot = 0 AND key = arvo.event_digest(pg_temp.event('7', 'a'));
+UPDATE arvo.generation SET horizon = '0';
+DELETE FROM arvo.log WHERE slot = 0 AND event ->> 'id' = '7';
 SELECT pg_temp.keys() AS before \gset
 SELECT is(pg_temp.mark('8 a', '1 a', '7 a'), '8 new, 1 duplicate 1, 7 duplicate 4711', 'after it both count');
 SELECT is(:'before' || ' then ' || pg_temp.keys(), '0:9 1:1 then 0:9 1:2', 'and only the new one is written');
 
 -- A number whose row is not to be seen yet counts as a turn.
-SELECT setval('arvo.event_key_number', 2) \gset
+SELECT setval('arvo.generation_number_seq', 3) \gset
 SELECT is(pg_temp.mark('9 a', '8 a'), '9 new, 8 duplicate 8', 'a generation that somebody is opening at this moment');
 SELECT is(pg_temp.keys(), '0:9 1:3 2:1', 'keys go into both');
-SELECT setval('arvo.event_key_number', 3) \gset
-INSERT INTO arvo.event_key_generation (number, horizon, opened_at) VALUES (3, '0', '2030-01-01T01:00:00Z');
-TRUNCATE arvo.event_key_0;
-SELECT is(pg_temp.mark('1 a', '9 a'), '1 new, 9 duplicate 9', 'the first partition again, emptied: what was in it is forgotten');
+INSERT INTO arvo.generation (number, slot, opened_at) OVERRIDING SYSTEM VALUE VALUES (3, 2, '2030-01-02T01:00:00Z');
+UPDATE arvo.generation SET emptied_at = '2030-01-03T00:00:00Z' WHERE number = 1;
+SELECT is(pg_temp.mark('1 a', '9 a'), '1 new, 9 duplicate 9', 'what was in a slot that has been emptied is forgotten');
 
 SELECT * FROM finish();
 ROLLBACK;

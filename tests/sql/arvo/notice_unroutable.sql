@@ -18,7 +18,7 @@ DO $$ BEGIN PERFORM arvo_v1.register_queue('com.test.sink'); END; $$;
 SELECT outcome AS early FROM arvo_v1.dispatch(pg_temp.event('0', 'com.test.nobody')) \gset
 SELECT is(:'early'::text, 'unroutable', 'before anybody listens');
 SELECT is(
-    (SELECT count(*) FROM arvo.log), 1::bigint, 'there is only the delivery, no notice'
+    (SELECT count(*) FROM arvo.log WHERE lane > 0), 1::bigint, 'there is only the delivery, no notice'
 );
 SELECT is(
     arvo.notice_unroutable(ARRAY[(1, '0', 1, 'com.test.nobody', 'unroutable')::arvo_v1.dispatched]),
@@ -47,13 +47,13 @@ SELECT results_eq(
     'each unroutable event of a call is noticed, in order, without its body; others are not'
 );
 SELECT is(
-    (SELECT count(*) FROM arvo.log WHERE event IS NOT NULL), 5::bigint,
+    (SELECT count(*) FROM arvo.log WHERE event IS NOT NULL AND lane > 0), 5::bigint,
     'the events themselves wait where they are addressed to'
 );
 SELECT outcome AS deferred
 FROM arvo_v1.dispatch(pg_temp.event('5', 'com.test.nobody'), p_start_after => '1 hour') \gset
 SELECT is(
-    (SELECT count(*) FROM arvo.log), 7::bigint, 'a deferred event is not noticed yet'
+    (SELECT count(*) FROM arvo.log WHERE lane > 0), 7::bigint, 'a deferred event is not noticed yet'
 );
 COMMIT AND CHAIN;
 SET arvo.frozen_clock = '2030-01-01T01:00:00Z';

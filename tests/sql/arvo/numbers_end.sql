@@ -15,7 +15,7 @@ SELECT * FROM pg_temp.contract(
 
 -- stories ---------------------------------------------------------------------------------------
 
-UPDATE arvo.event_key_generation SET horizon = '0';
+UPDATE arvo.generation SET horizon = '0';
 SELECT is(arvo.numbers_end(), '1', 'a new database has the first cursors only');
 DO $$ BEGIN PERFORM arvo_v1.dispatch(pg_temp.event('1', 'q')); END; $$;
 UPDATE arvo.log SET xid = '50';
@@ -28,8 +28,8 @@ INSERT INTO arvo.deferred (delivery, xid, due, lane, attempt, at, subject_key, e
 VALUES (99, '80', 'infinity', 1, 1, now(), 0, 0, '{}');
 SELECT is(arvo.numbers_end(), '81', 'what is deferred');
 UPDATE arvo.queue SET drained_to = '90:90:';
-UPDATE arvo.event_key_generation SET horizon = '100';
-SELECT is(arvo.numbers_end(), '100', 'drained queues and generations of event_key');
+UPDATE arvo.generation SET horizon = '100';
+SELECT is(arvo.numbers_end(), '100', 'drained queues and generations');
 UPDATE arvo.lane SET successor = 1000;
 UPDATE arvo.lease SET snapshot = '200:200:';
 SELECT is(arvo.numbers_end(), '100', 'but no retired lane');

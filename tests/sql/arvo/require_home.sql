@@ -56,7 +56,7 @@ SELECT is(split_part(pg_temp.hint(), ':', 1) || split_part(pg_temp.hint(), ':', 
 );
 UPDATE arvo.origin SET relation = 'arvo.origin'::regclass::oid;
 UPDATE arvo.lease SET snapshot = '1:1:';
-UPDATE arvo.event_key_generation SET horizon = '0';
+UPDATE arvo.generation SET horizon = '0';
 SELECT ok(pg_temp.hint() ~ 'pg_upgrade, which keeps the numbers: call accept_cluster', 'which fits');
 SELECT is(left(pg_temp.raised(refused.call), 5), 'RV902', refused.call)
 FROM (

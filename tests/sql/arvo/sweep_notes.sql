@@ -1,6 +1,6 @@
 -- arvo.sweep_notes(limit): contract, stories.
 BEGIN;
-SELECT plan(19);
+SELECT plan(17);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -55,9 +55,6 @@ INSERT INTO arvo.generation (slot, opened_at) SELECT number % 4, arvo.clock() FR
 UPDATE arvo.generation SET emptied_at = arvo.clock() WHERE number = 1;
 SELECT is(arvo.sweep_notes(9), 1, 'an emptied generation behind eight others');
 SELECT is((SELECT min(number) FROM arvo.generation), 2::bigint, 'not one that was not emptied');
-INSERT INTO arvo.event_key_generation (number, horizon, opened_at) SELECT number, '1', arvo.clock() FROM generate_series(1, 4) AS number;
-SELECT is(arvo.sweep_notes(9), 3, 'old generations of keys');
-SELECT results_eq('SELECT number FROM arvo.event_key_generation ORDER BY number', $$ VALUES (3::bigint), (4) $$, 'the newest two stay');
 
 SELECT * FROM finish();
 ROLLBACK;

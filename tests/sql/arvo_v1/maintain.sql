@@ -26,7 +26,6 @@ LANGUAGE sql AS $$
     FROM arvo_v1.maintain() WITH ORDINALITY
 $$;
 UPDATE arvo.generation SET opened_at = '2030-01-01T00:00:00Z';
-UPDATE arvo.event_key_generation SET opened_at = '2030-01-01T00:00:00Z';
 
 -- stories ---------------------------------------------------------------------------------------
 
@@ -86,7 +85,7 @@ COMMIT AND CHAIN;
 
 SELECT results_eq(
     'SELECT task FROM arvo_v1.maintain()',
-    $$ VALUES ('promoted'), ('tallied'), ('healed'), ('retired'), ('expired'), ('swept'), ('unlocked'), ('forgotten'), ('keys'), ('notes'), ('workers'), ('turned'),
+    $$ VALUES ('promoted'), ('tallied'), ('healed'), ('retired'), ('expired'), ('swept'), ('unlocked'), ('forgotten'), ('keys'), ('notes'), ('workers'),
               ('finished'), ('opened'), ('emptied') $$,
     'one row for each task, the one that locks most at the end'
 );
@@ -100,15 +99,18 @@ BEGIN
 END;
 $$;
 COMMIT AND CHAIN;
-SELECT is(pg_temp.maintain(), 'promoted 1, swept 1, unlocked 1, turned 1, opened 1', 'a new generation');
+SELECT is(pg_temp.maintain(), 'promoted 1, swept 1, unlocked 1, opened 1', 'a new generation');
 COMMIT AND CHAIN;
 SELECT is(pg_temp.maintain(), 'nothing', 'the old one is pinned by what was promoted into it');
 SELECT results_eq('SELECT kind, queue FROM arvo.generation_pins()', $$ VALUES ('unclaimed', 'a'), ('unclaimed', 'b') $$, 'so it says');
+-- transactions of other tests' databases count, too: as if they had ended
+UPDATE arvo.generation SET horizon = '0';
 COMMIT AND CHAIN;
 SET arvo.frozen_clock = '2030-01-29T00:00:00Z';
 SELECT is(pg_temp.maintain(), 'retired 2, opened 1', 'after fourteen days these are dead letters');
 COMMIT AND CHAIN;
 SELECT is(pg_temp.maintain(), 'healed 3, finished 2', 'and both old generations are finished');
+UPDATE arvo.generation SET horizon = '0';
 COMMIT AND CHAIN;
 SET arvo.frozen_clock = '2030-02-05T00:00:00Z';
 SELECT is(regexp_replace(pg_temp.maintain(), '^.*, ', ''), 'emptied 1', 'seven days later it is emptied');

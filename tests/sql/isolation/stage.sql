@@ -302,10 +302,10 @@ FROM arvo.singleton AS place
 WHERE place.delivery IS NOT NULL
 AND place.delivery NOT IN (SELECT pending.first FROM pending)
 UNION ALL
-SELECT format('event %s of queue %s has key %s, and no delivery %s', encode(known.key, 'hex'),
-              known.queue, known.slot, known.delivery)
-FROM arvo.event_key AS known
-WHERE known.delivery NOT IN (
+SELECT format('event %s of queue %s has a key in slot %s, and no delivery %s', known.event ->> 'id',
+              known.key, known.slot, -known.delivery)
+FROM arvo.log AS known
+WHERE known.lane = 0 AND -known.delivery NOT IN (
     SELECT log.delivery FROM arvo.log UNION ALL SELECT deferred.delivery FROM arvo.deferred
 )
 -- what stood in a generation that was emptied is gone, its key may not be
@@ -468,12 +468,21 @@ SELECT format('subject %s: %s', state.subject, state.version)
 FROM arvo.state WHERE state.version < 1;
 $$;
 
+-- As if the first generation of history had been opened then, and none since.
+CREATE FUNCTION stage.begin_generations(p_at timestamptz) RETURNS void
+LANGUAGE sql VOLATILE AS $$
+TRUNCATE arvo.log;
+DELETE FROM arvo.generation;
+SELECT setval('arvo.generation_number_seq', 1);
+INSERT INTO arvo.generation (number, slot, opened_at) OVERRIDING SYSTEM VALUE VALUES (1, 0, p_at);
+$$;
+
 -- An empty house again: a spec's teardown.
 CREATE FUNCTION stage.clear() RETURNS void
 LANGUAGE sql VOLATILE AS $$
 TRUNCATE stage.held, arvo.log, arvo.lease, arvo.closure, arvo.deferred, arvo.promotion, arvo.dead,
          arvo.tombstone, arvo.state, arvo.state_lock, arvo.lineage, arvo.lane, arvo.queue,
-         arvo.turn, arvo.parked, arvo.ready, arvo.singleton, arvo.throttle, arvo.event_key,
+         arvo.turn, arvo.parked, arvo.ready, arvo.singleton, arvo.throttle,
          arvo.omission, arvo.registration, arvo.schedule, arvo.fire_pass, arvo.operation;
 INSERT INTO arvo.fire_pass (done_to, swept_at) VALUES ('-infinity', '-infinity');
 INSERT INTO arvo.promotion (number, due, delivery, snapshot, promoted, at)
