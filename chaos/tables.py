@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 _DELIVERIES = """
 WITH entry AS MATERIALIZED (
-    SELECT delivery, lane, attempt, event, origin_delivery, false AS put_off FROM arvo.log
+    SELECT delivery, lane, attempt, event, origin_delivery, false AS put_off
+    FROM arvo.log
+    WHERE lane > 0  -- not those that are nothing but keys
     UNION ALL
     SELECT later.delivery, later.lane, later.attempt, later.event, later.origin_delivery, true
     FROM arvo.deferred AS later

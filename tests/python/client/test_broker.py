@@ -123,7 +123,7 @@ async def test_dispatch_many_accepts_all_in_order_or_none(broker, event, recorde
     await until(lambda: len(handler.seen) == 30)
     assert handler.seen == events
     assert await broker.dispatch_many([]) == []
-    assert ask("SELECT count(*) FROM arvo.log") == [(30,)]
+    assert ask("SELECT count(*) FROM arvo.log WHERE lane > 0") == [(30,)]
 
 
 async def test_an_event_put_off_comes_later_and_priority_comes_first(
@@ -625,7 +625,7 @@ async def test_extensions_cannot_forge_attributes(broker, event, ask):
     assert caught.value.detail.isprintable()
     real = event(extensions={"tenant": "a'; DROP TABLE arvo.log; --"})
     await broker.dispatch(real)
-    ((stored,),) = ask("SELECT event FROM arvo.log")
+    ((stored,),) = ask("SELECT event FROM arvo.log WHERE lane > 0")
     assert ArvoEvent.from_dict(stored) == real
 
 

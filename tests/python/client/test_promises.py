@@ -322,7 +322,7 @@ async def test_the_body_of_an_event_is_written_once_whatever_becomes_of_it(
     await broker.dispatch(asked)
     outcomes = [*(["retried"] * 4), "dead"]
     await until(lambda: [step[2] for step in story(asked)] == outcomes)
-    assert ask("SELECT count(*), count(event) FROM arvo.log") == [(5, 1)]
+    assert ask("SELECT count(*), count(event) FROM arvo.log WHERE lane > 0") == [(5, 1)]
     assert ask("SELECT count(event) FROM arvo.deferred") == [(0,)]
     assert ask("SELECT count(event) FROM arvo.dead") == [(1,)]  # it outlives the log
 
@@ -332,7 +332,9 @@ async def test_healthy_events_update_and_delete_nothing(
 ):
     await broker.register(recorder(TASK, hopping(event, 20)), worker_options(concurrency=5))
     await broker.dispatch_many([event(TASK, subject=f"s{n}", number=0) for n in range(20)])
-    await until(lambda: ask("SELECT count(*) FROM arvo.log") == [(420,)] and idle(ask))
+    await until(
+        lambda: ask("SELECT count(*) FROM arvo.log WHERE lane > 0") == [(420,)] and idle(ask)
+    )
     await broker.stop()
     told = (
         "SELECT coalesce(sum(n_tup_ins), 0), sum(n_tup_upd + n_tup_del)"

@@ -20,7 +20,9 @@ def broker(connection, frozen):
 
 
 def fired(connection):
-    rows = connection.execute("SELECT event FROM arvo.log ORDER BY xid, delivery").fetchall()
+    rows = connection.execute(
+        "SELECT event FROM arvo.log WHERE lane > 0 ORDER BY xid, delivery"
+    ).fetchall()
     return [ArvoEvent.from_dict(event) for (event,) in rows]
 
 
