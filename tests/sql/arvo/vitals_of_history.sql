@@ -1,6 +1,6 @@
 -- arvo.vitals_of_history(): contract, stories.
 BEGIN;
-SELECT plan(8);
+SELECT plan(10);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -18,6 +18,22 @@ UPDATE arvo.generation SET opened_at = '2029-12-31T00:00:00Z';
 SELECT results_eq(
     'SELECT topic, level, value, detail FROM arvo.vitals_of_history()',
     $$ VALUES ('history', 'ok', '1', 'Slot 0 is in use, for 1 day.') $$, 'the generation in use'
+);
+
+DO $$ BEGIN PERFORM arvo_v1.register_queue('com.vitals.short', p_delete_after => '1 hour'); END; $$;
+DO $$ BEGIN PERFORM arvo_v1.register_queue('com.vitals.even', p_delete_after => '1 hour', p_deduplicate_for => '1 hour'); END; $$;
+SELECT results_eq(
+    $$ SELECT level, value, detail FROM arvo.vitals_of_history() WHERE level <> 'ok' $$,
+    $$ VALUES (
+        'notice', '7 days',
+        'History is kept for 7 days and longer, not for 01:00:00 (delete_after): so far back does queue "com.vitals.short" look for duplicates.'
+    ) $$,
+    'duplicates are looked for further back than history was asked to be kept'
+);
+DO $$ BEGIN PERFORM arvo_v1.register_queue('com.vitals.short', p_delete_after => '1 hour', p_deduplicate_for => '1 hour'); END; $$;
+SELECT is_empty(
+    $$ SELECT detail FROM arvo.vitals_of_history() WHERE level <> 'ok' $$,
+    'no further back'
 );
 
 SELECT * FROM finish();
