@@ -39,29 +39,37 @@ DIES = """
 import asyncio, logging, os, signal, sys
 from arvo_plpg import MemoryMetadata, PostgresEventBroker, create_arvo_event
 from arvo_plpg.aio import Broker
+from arvo_plpg.runtime.hop import Hop
 
 DSN, MOMENT = sys.argv[1:]
-work = Broker.work
+work, make = Broker.work, Hop.make
 
-async def fatal(self, results=(), *others, **named):
+async def fatal(call):
     def die():
         os.kill(os.getpid(), signal.SIGKILL)
-    if results and MOMENT == "before":
+    if MOMENT == "before":
         die()
-    if results and MOMENT == "late":
+    if MOMENT == "late":
         os.kill(os.getpid(), signal.SIGSTOP)
-    if results and MOMENT == "during":
-        asyncio.create_task(work(self, results, *others, **named))
+    if MOMENT == "during":
+        asyncio.create_task(call())
         for _ in range(5):
             await asyncio.sleep(0)
         die()
-    answers = await work(self, results, *others, **named)
-    if results and MOMENT == "after":
+    answers = await call()
+    if MOMENT == "after":
         die()
     return answers
 
+async def fatal_work(self, results=(), *others, **named):
+    call = lambda: work(self, results, *others, **named)
+    return await (fatal(call) if results else call())
+
+async def fatal_make(self, settling, claiming):
+    return await fatal(lambda: make(self, settling, claiming))
+
 logging.basicConfig(stream=sys.stdout)
-Broker.work = fatal
+Broker.work, Hop.make = fatal_work, fatal_make
 
 class Flow:
     source, stateful = "com.example.flow", True

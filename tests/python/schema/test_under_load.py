@@ -151,11 +151,16 @@ class Traffic:
 
 
 def processor_seconds(pid):
-    """What a process has used of the processor; the time, where that cannot be seen."""
-    place = Path(f"/proc/{pid}/stat")
-    if not place.exists():
+    """What a process has used of the processor; the time, where that cannot be seen.
+
+    None: it is no more.
+    """
+    if not Path("/proc/self/stat").exists():
         return time.monotonic()
-    words = place.read_text().rpartition(")")[2].split()
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -191,6 +196,9 @@ class Watch:
                     since = None
                     continue
                 now, used = time.monotonic(), processor_seconds(pid)
+                if used is None:
+                    since = None
+                    continue
                 since = since or (now, used)
                 self.longest = max(self.longest, now - since[0])
                 self.busiest = max(self.busiest, used - since[1])
