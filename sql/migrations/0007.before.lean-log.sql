@@ -2159,7 +2159,14 @@ BEGIN
         AND NOT own.slotted
         AND own.paused_at IS NULL
         AND own.drained_to IS NULL
-        AND NOT EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = v_lane);
+        AND NOT EXISTS (SELECT FROM arvo.tombstone WHERE tombstone.lane = v_lane)
+        -- The log may have turned since the lanes were looked up, and the newest cursor stand elsewhere.
+        AND v_call.slot = (
+            SELECT generation.slot
+            FROM arvo.generation
+            ORDER BY generation.number DESC
+            LIMIT 1
+        );
 
         IF NOT FOUND THEN
             v_closely := true;
