@@ -27,6 +27,7 @@ from arvo_plpg.attributes import (
     ARVO_CONTENT_TYPE,
     ATTRIBUTES,
     CORE_ATTRIBUTES,
+    DEFAULTS,
     MAX_EVENT_BYTES,
 )
 from arvo_plpg.errors import InvalidArgument
@@ -42,8 +43,8 @@ from arvo_plpg.usual import usual_event
 _JSON_CONTENT_TYPES = ("application/cloudevents+json", "application/json")
 
 _REQUIRED: Final = {"id", "source", "type", "subject", "data", "time"}
-_NOTHING: Final[dict[str, Any]] = dict.fromkeys(CORE_ATTRIBUTES + ARVO_ATTRIBUTES)
-_EVERY_ATTRIBUTE: Final = set(ATTRIBUTES)
+# Sets, as pydantic has them; those of most events are one.
+_USUAL_FIELDS: Final = set(ATTRIBUTES)
 _EVERY_FIELD: Final = {*ATTRIBUTES, "extensions"}
 _PLAIN: Final = {str, int, bool, type(None)}
 """Types of JSON values that need not be looked at again; a float may be too large to be one."""
@@ -335,7 +336,7 @@ def _trusted(kind: type[_Event], own: dict[str, Any]) -> _Event:
             raise KeyError(*sorted(_REQUIRED - own.keys()))
         if foreign := [key for key in own if key not in ATTRIBUTES]:
             extensions = FrozenDict({key: own.pop(key) for key in foreign})
-        own = {**_NOTHING, **own}
+        own = {**DEFAULTS, **own}
     own["specversion"] = "1.0"
     if not own["datacontenttype"]:
         own["datacontenttype"] = ARVO_CONTENT_TYPE
@@ -352,8 +353,8 @@ def _made_of(
     """Make an event of what :func:`~arvo_plpg.usual.usual_event` has found of its fields."""
     whole["data"] = data
     whole["extensions"] = _NO_EXTENSIONS
-    every = len(fields) == len(_EVERY_ATTRIBUTE)
-    event = _bare(ArvoEvent, whole, _EVERY_ATTRIBUTE if every else set(fields))
+    every = len(fields) == len(ATTRIBUTES)
+    event = _bare(ArvoEvent, whole, _USUAL_FIELDS if every else set(fields))
     _set_text(event, text)
     return event
 

@@ -9,16 +9,11 @@ at least as strict.
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
-from arvo_plpg.attributes import (
-    ARVO_ATTRIBUTES,
-    ARVO_CONTENT_TYPE,
-    CORE_ATTRIBUTES,
-    MAX_EVENT_BYTES,
-)
+from arvo_plpg.attributes import ARVO_CONTENT_TYPE, DEFAULTS, MAX_EVENT_BYTES
 from arvo_plpg.frozen import freeze_plain
 from arvo_plpg.known import Known
 from arvo_plpg.pattern import is_domain, is_event_time, is_event_type
@@ -26,11 +21,6 @@ from arvo_plpg.uri import is_uri, known_uri
 
 if TYPE_CHECKING:
     from arvo_plpg.frozen import FrozenDict
-
-_NOTHING: Final[dict[str, Any]] = dict.fromkeys(CORE_ATTRIBUTES + ARVO_ATTRIBUTES) | {
-    "specversion": "1.0",
-    "datacontenttype": ARVO_CONTENT_TYPE,
-}
 
 _type = Known(is_event_type).has
 _domain = Known(is_domain).has
@@ -46,8 +36,8 @@ def usual_event(fields: dict[str, Any]) -> tuple[dict[str, Any], FrozenDict, byt
         All 17 attributes in their order, with ``data`` as given; ``data`` frozen; and the JSON
         text of the whole.
     """
-    whole = _NOTHING | fields
-    if len(whole) != len(_NOTHING):
+    whole = DEFAULTS | fields
+    if len(whole) != len(DEFAULTS):
         return None
     (
         number,

@@ -11,12 +11,14 @@ AS $event_fault$
 -- PostgreSQL prints the event: at most 1 MiB (1,048,576 bytes). Numbers have at most 4000 digits, and
 -- values are nested at most 512 deep.
 --
--- Nearly every event breaks none, and is let in by one expression: a small one without extensions, and
--- with its time as ArvoEvent and JavaScript write it. What that does not let in is looked through rule
--- by rule; it must not let in what breaks a rule below. A jsonpath, because a constant costs nothing to
+-- Nearly every event breaks none, and is let in by one expression: a small one, with its time as
+-- ArvoEvent and JavaScript write it, and with extensions that are null, booleans, numbers, or texts
+-- that JSON writes as they are; cut off after 4000 characters they do not end. What that does not let
+-- in is looked through rule by rule; it must not let in what breaks a rule below. A jsonpath, because a constant costs nothing to
 -- set up; "is unknown" is how it says that an attribute is not there. A time whose separators stand in
 -- their places, and which has only digits beside them, needs no regular expression. So small an event
--- is nested less than 512 deep, for a level takes eight bytes; numbers are in data and executionunits.
+-- is nested less than 512 deep, for a level takes eight bytes; numbers are in data, executionunits
+-- and extensions.
 --
 --   Reads    nothing
 --   Writes   nothing
@@ -44,7 +46,11 @@ BEGIN
             && ($.executionunits == null || $.executionunits.type() == "number"
                 || ($.executionunits == null) is unknown)'
     ) IS TRUE
-        AND p_event - '{id,to,data,time,type,domain,source,subject,parentid,dataschema,redirectto,tracestate,specversion,traceparent,accesscontrol,executionunits,datacontenttype}'::text[] = '{}'
+        AND (
+            p_event - '{id,to,data,time,type,domain,source,subject,parentid,dataschema,redirectto,tracestate,specversion,traceparent,accesscontrol,executionunits,datacontenttype}'::text[] = '{}'
+            OR left((p_event - '{id,to,data,time,type,domain,source,subject,parentid,dataschema,redirectto,tracestate,specversion,traceparent,accesscontrol,executionunits,datacontenttype}'::text[])::text, 4000)
+                ~ '^[{](?:(?:, )?"[a-z0-9]+": (?:"[^"\\]*"|[-a-z0-9.]+))*[}]$'
+        )
         AND (
             p_event ->> 'time' LIKE '____-__-__T__:__:__._%+__:__'
                 AND translate(p_event ->> 'time', '0123456789', '') = '--T::.+:'

@@ -1,6 +1,6 @@
 -- arvo.event_fault(event): contract, stories, one refusal for each rule.
 BEGIN;
-SELECT plan(133);
+SELECT plan(134);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -219,6 +219,10 @@ SELECT is(
 SELECT is(
     pg_temp.fault('{"extension": {"a": 1}}'),
     'extension: extensions are texts, numbers, booleans or null', 'an extension as an object'
+);
+SELECT is(
+    pg_temp.fault('{"extension": 1e4000}'),
+    'event: must not have numbers of more than 4000 digits', 'an extension of many digits'
 );
 SELECT is(
     pg_temp.fault('{"extension": []}'),

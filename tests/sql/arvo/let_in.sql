@@ -1,6 +1,6 @@
 -- arvo.let_in(events): contract, stories, nothing that arvo.event_fault refuses.
 BEGIN;
-SELECT plan(29);
+SELECT plan(36);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -37,7 +37,9 @@ FROM (VALUES
     ('with a time as JavaScript writes it', pg_temp.event('1', 'com.test.sink', '{"time": "2030-01-01T00:00:00.123Z"}')),
     ('without a time', pg_temp.event('1', 'com.test.sink') - 'time'),
     ('without a destination', pg_temp.event('1', 'com.test.sink') - 'to'),
-    ('with none', pg_temp.whole('{"to": null}'))
+    ('with none', pg_temp.whole('{"to": null}')),
+    ('with an extension', pg_temp.event('1', 'q', '{"tenant": "acme"}')),
+    ('with extensions of every kind', pg_temp.whole('{"a": "", "b1": "ü {}[],:", "c": -1.5e3, "d": true, "e": false, "2": null}'))
 ) AS given (what, event);
 SELECT is(
     arvo.let_in(ARRAY[pg_temp.whole(), pg_temp.event('1', 'q') - 'time', pg_temp.event('2', 'q') - 'to', pg_temp.whole('{"domain": "a"}')]),
@@ -73,7 +75,12 @@ SELECT is(arvo.let_in(ARRAY[pg_temp.event('1', 'q'), given.event]), false, given
 FROM (VALUES
     ('no object'::text, 'null'::jsonb),
     ('an array of events', jsonb_build_array(pg_temp.event('1', 'q'))),
-    ('an extension', pg_temp.event('1', 'q', '{"mine": 1}')),
+    ('an extension whose name is not in lower case', pg_temp.event('1', 'q', '{"camelCase": 1}')),
+    ('one without a name', pg_temp.event('1', 'q', '{"": 1}')),
+    ('one whose name holds an end of line', pg_temp.event('1', 'q', '{"a\n": 1}')),
+    ('an extension that is an object', pg_temp.event('1', 'q', '{"a": 1, "mine": {}}')),
+    ('an extension that is an array', pg_temp.event('1', 'q', '{"mine": ["a"]}')),
+    ('an extension of many digits', pg_temp.event('1', 'q', '{"mine": 1e4000}')),
     ('more than 4096 bytes', pg_temp.event('1', 'q', jsonb_build_object('data', jsonb_build_object('a', repeat('x', 4096))))),
     ('a number of many digits', pg_temp.event('1', 'q', '{"data": {"n": 1e4000}}')),
     ('execution units of many digits', pg_temp.event('1', 'q', '{"executionunits": 1e4000}')),
@@ -83,13 +90,13 @@ FROM (VALUES
 -- Lines of one event are no lines of another.
 SELECT is(
     arvo.let_in(ARRAY[
-        pg_temp.event('1', E'x\n2030-01-01T00:00:00.000Z\ncom.test.event\ny'), pg_temp.event('2', 'q') - 'type'
+        pg_temp.event('1', E'x\n\n2030-01-01T00:00:00.000Z\ncom.test.event\ny'), pg_temp.event('2', 'q') - 'type'
     ]),
     false, 'a destination of several lines beside an event that has none'
 );
 SELECT is(
     arvo.let_in(ARRAY[
-        pg_temp.event('1', 'q', '{"time": "2030-01-01T00:00:00.000Z\ncom.test.event\nq\n2030-01-01T00:00:00.000Z"}')
+        pg_temp.event('1', 'q', '{"time": "2030-01-01T00:00:00.000Z\ncom.test.event\nq\n\n2030-01-01T00:00:00.000Z"}')
     ]),
     false, 'a time of several lines'
 );
