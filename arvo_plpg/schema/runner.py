@@ -250,7 +250,7 @@ def _run(
     done: list[str] = []
     with ExitStack() as stack:
         edition = Edition(names)
-        known = _loaded(stack, source, edition)
+        known = _known(stack, source, edition, wanted)
         backend = stack.enter_context(ArvoBackend(Place(source.target, names)))
         backend.init_database()
         stack.enter_context(backend.lock())
@@ -289,22 +289,26 @@ def _insist(
         time.sleep(random.uniform(*_PAUSES))  # noqa: S311 - jitter
 
 
-def _loaded(stack: ExitStack, source: _Source, edition: Edition) -> dict[str, Any]:
-    """Return yoyo's migrations by id, read completely; the files are not needed afterwards."""
+def _known(
+    stack: ExitStack, source: _Source, edition: Edition, wanted: Sequence[Migration]
+) -> dict[str, Any]:
+    """Return yoyo's migrations by id; the wanted ones are read, for cutting them takes long."""
     folder = source.tree.migrations_dir
+    names = {migration.id for migration in wanted}
     if not edition.original:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="arvo-edition-")))
         for path in source.tree.migration_files():
-            text = edition.text(path.read_text(encoding="utf-8"))
+            read = path.name.removesuffix(".sql").removesuffix(".rollback") in names
+            text = edition.text(path.read_text(encoding="utf-8")) if read else ""
             (folder / path.name).write_text(text, encoding="utf-8")
     with _READING:
-        found = read_migrations(str(folder).replace("[", "[[]"))
+        known = {one.id: one for one in read_migrations(str(folder).replace("[", "[[]"))}
         try:
-            for migration in found:
-                migration.load()
+            for name in names:
+                known[name].load()
         except BadMigration as error:
             raise SqlTreeBroken("yoyo cannot read a migration", detail=str(error)) from error
-    return {migration.id: migration for migration in found}
+    return known
 
 
 def _failed(
