@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.document import ORDERED, QUEUE, document
+from bench.document import ORDERED, QUEUE, document, following
 from bench.process import thread_seconds
 from bench.scenarios.flat import put, work
 
@@ -95,6 +95,36 @@ def _work(batch: int, queue: str = QUEUE) -> Callable[[Connection, int], None]:
     return run
 
 
+def _emit(batch: int) -> Callable[[Connection, int], None]:
+    """As a chain: each result emits an event to the queue that it came from."""
+
+    def run(connection: Connection, count: int) -> None:
+        results = "[]"
+        query = (
+            "SELECT lease, delivery, event FROM arvo_v1.work("
+            "%s::jsonb, %s, %s, 'bench', NULL, '1 minute') WHERE kind = 'claimed'"
+        )
+        for _ in range(count // batch):
+            given = (results, [QUEUE], batch)
+            rows = connection.execute(query, given, prepare=True).fetchall()
+            results = json.dumps(
+                [
+                    {
+                        "lease": lease,
+                        "delivery": delivery,
+                        "outcome": "completed",
+                        "run_time": 12,
+                        "events": [following(event) | {"id": f"{lease}-{delivery}"}],
+                    }
+                    for lease, delivery, event in rows
+                ]
+            )
+        settle = "SELECT count(*) FROM arvo_v1.settle(%s::jsonb)"
+        connection.execute(settle, (results,), prepare=True)
+
+    return run
+
+
 def _idle(connection: Connection, count: int) -> None:
     for _ in range(count):
         query = "SELECT * FROM arvo_v1.work('[]', %s, 10, 'bench', NULL, '8 seconds')"
@@ -136,6 +166,9 @@ CALLS: dict[str, _Call] = {
     "work 100": _Call(_work(100), 20_000, QUEUE),
     "work 500": _Call(_work(500), 20_000, QUEUE),
     "work 100, ordered": _Call(_work(100, ORDERED), 5_000, ORDERED),
+    "work 10, emitting": _Call(_emit(10), 2_000, QUEUE),
+    "work 100, emitting": _Call(_emit(100), 10_000, QUEUE),
+    "work 500, emitting": _Call(_emit(500), 10_000, QUEUE),
     "work, idle": _Call(_idle, 1_000),
     "memory cycle": _Call(_state, 1_000),
 }

@@ -13,11 +13,10 @@ AS $close_one$
 --
 --   Reads    arvo.lease and arvo.closure by token, arvo.lane, arvo.queue, arvo.queue_guard,
 --            arvo.dead, arvo.clock, arvo.slot
---   Writes   arvo.closure; as arvo.put_state, arvo.place, arvo.pass_turns, and arvo.append_one or
---            arvo.append
+--   Writes   arvo.closure; as arvo.put_state, arvo.place, arvo.pass_turns and arvo.emit
 --   Locks    the lease; then as arvo.put_state and arvo.place; then the home lane of a gated queue;
---            then as arvo.append
---   Raises   as arvo.append
+--            then as arvo.emit
+--   Raises   as arvo.emit
 DECLARE
     v_item jsonb := p_results -> 0;
     v_lease bigint;
@@ -28,7 +27,6 @@ DECLARE
     v_slot smallint;
     v_held record;
     v_version bigint;
-    v_alone arvo_v1.dispatched;
 BEGIN
     IF jsonb_typeof(p_results) <> 'array'
         OR jsonb_array_length(p_results) <> 1
@@ -179,19 +177,7 @@ BEGIN
     END IF;
 
     IF v_events <> '[]' THEN
-        IF jsonb_array_length(v_events) = 1 THEN
-            v_alone := arvo.append_one(v_events -> 0, false, true);
-        END IF;
-        IF v_alone.delivery IS NULL THEN
-            PERFORM arvo.append(
-                ARRAY(
-                    SELECT emitted.event
-                    FROM jsonb_array_elements(v_events) WITH ORDINALITY AS emitted (event, ordinal)
-                    ORDER BY emitted.ordinal
-                ),
-                NULL, false, true, p_asking => true
-            );
-        END IF;
+        PERFORM arvo.emit(ARRAY(SELECT jsonb_array_elements(v_events)));
     END IF;
     RETURN (1, v_lease, v_delivery, true, 'completed', NULL, NULL, v_version)::arvo_v1.settled;
 END;

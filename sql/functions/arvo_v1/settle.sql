@@ -42,29 +42,14 @@ AS $settle$
 -- if it ended in a conflict then). States, emitted events,
 -- retries, dead letters and the journal are written together.
 --
---   Reads    arvo.lease and arvo.closure by token, arvo.lane, arvo.queue, arvo.clock, arvo.slot
---   Writes   arvo.closure, arvo.dead; as arvo.close_one, arvo.close_plain, arvo.put_states, arvo.give_back,
---            arvo.pass_on, arvo.append_one and arvo.append
---   Locks    the leases, in order of their tokens; then as arvo.put_states; then as arvo.hold_homes;
---            then as arvo.give_back and arvo.append
+--   Reads    as arvo.close_one, arvo.close_plain and arvo.settle_rest
+--   Writes   as arvo.close_one, arvo.close_plain and arvo.settle_rest
+--   Locks    the leases, in order of their tokens; then as arvo.settle_rest
 --   Raises   RV005  the transaction is not READ COMMITTED
 --            RV006  p_results is not an array, or names more than 10000 deliveries
 --            RV902  the stored transaction numbers are of another cluster
 DECLARE
-    v_now timestamptz := arvo.clock();
     v_parted arvo.parted;
-    v_items arvo.result[];
-    v_events jsonb[];
-    v_at integer;
-    v_fault text;
-    v_queue arvo.queue;
-    v_lane integer;
-    v_emitting boolean;
-    v_ordered boolean;
-    v_writing boolean;
-    v_failing boolean;
-    v_bound boolean;
-    v_alone arvo_v1.dispatched;
     v_one arvo_v1.settled;
 BEGIN
     PERFORM arvo.require_read_committed('settle');
@@ -75,120 +60,7 @@ BEGIN
         RETURN;
     END IF;
     v_parted := arvo.close_plain(p_results);
-    IF v_parted.rest <> '[]' THEN
-        SELECT array_agg(item ORDER BY item.ordinal) INTO v_items
-        FROM arvo.read_results(v_parted.rest) AS item;
-    END IF;
-    IF v_items IS NULL THEN
-        RETURN QUERY SELECT verdict.* FROM arvo.verdicts(v_parted, v_items) AS verdict;
-        RETURN;
-    END IF;
-
-    -- A statement of its own: it must see what the last holder of the leases' locks committed.
-    v_items := arvo.judge_results(v_items);
-
-    -- Most results are plain: what none of them asks for is left out.
-    SELECT
-        bool_or(item.verdict IS NULL AND item.events <> '[]'),
-        bool_or(item.place IS NOT NULL),
-        bool_or(item.verdict IS NULL AND item.state IS NOT NULL),
-        bool_or(item.verdict IS NULL AND item.asked <> 'completed')
-    INTO v_emitting, v_ordered, v_writing, v_failing
-    FROM unnest(v_items) AS item;
-
-    IF v_emitting THEN
-        FOR v_at, v_fault IN
-            SELECT DISTINCT ON (item.ordinal) item.ordinal, arvo.event_fault(emitted.event)
-            FROM unnest(v_items) AS item
-            CROSS JOIN LATERAL jsonb_array_elements(item.events) AS emitted (event)
-            WHERE item.verdict IS NULL AND arvo.event_fault(emitted.event) IS NOT NULL
-            ORDER BY item.ordinal
-        LOOP
-            v_items[v_at].verdict := 'refused';
-            v_items[v_at].code := 'RV001';
-            v_items[v_at].detail := 'emitted event: ' || v_fault;
-        END LOOP;
-    END IF;
-
-    IF EXISTS (
-        SELECT FROM arvo.queue_guard AS guard WHERE guard.may IN ('dispatch', 'consume')
-    ) THEN
-        v_items := arvo.bar_results(v_items);
-    END IF;
-
-    IF v_ordered THEN
-        v_items := arvo.order_results(v_items);
-    END IF;
-
-    IF v_writing THEN
-        v_items := arvo.put_states(v_items);
-    END IF;
-
-    v_bound := arvo.hold_homes(v_items);
-
-    IF v_failing
-        OR (v_writing AND (cardinality(v_items) > 1 OR v_items[1].verdict = 'conflict'))
-    THEN
-        FOR v_at IN
-            SELECT item.ordinal
-            FROM unnest(v_items) AS item
-            WHERE (item.verdict IS NULL AND item.asked <> 'completed') OR item.verdict = 'conflict'
-            ORDER BY item.ordinal
-        LOOP
-            IF v_lane IS DISTINCT FROM v_items[v_at].lane THEN
-                v_lane := v_items[v_at].lane;
-                SELECT queue.* INTO STRICT v_queue
-                FROM arvo.lane
-                INNER JOIN arvo.queue ON queue.queue = lane.queue
-                WHERE lane.lane = v_lane;
-            END IF;
-            v_items[v_at] := arvo.give_back(v_items[v_at], v_queue);
-        END LOOP;
-    END IF;
-
-    INSERT INTO arvo.closure (slot, token, at, deliveries, outcomes, run_times)
-    SELECT
-        arvo.slot(),
-        item.lease,
-        v_now,
-        array_agg(item.delivery ORDER BY item.ordinal),
-        CASE
-            WHEN count(DISTINCT coalesce(item.verdict, 'completed')) = 1
-                THEN ARRAY[min(coalesce(item.verdict, 'completed'))]
-            ELSE array_agg(coalesce(item.verdict, 'completed') ORDER BY item.ordinal)
-        END,
-        array_agg(item.run_time ORDER BY item.ordinal)
-    FROM unnest(v_items) AS item
-    WHERE item.verdict IS NULL OR item.verdict NOT IN ('refused', 'already')
-    GROUP BY item.lease;
-
-    IF v_bound THEN
-        PERFORM arvo.pass_on(v_items);
-    END IF;
-
-    UPDATE arvo.dead
-    SET resolution = 'consumed', resolved_at = v_now, resolved_by = session_user
-    FROM unnest(v_items) AS item
-    WHERE item.verdict IS NULL
-    AND dead.dead_letter_lane = item.lane
-    AND dead.dead_letter_delivery = item.delivery
-    AND dead.resolution IS NULL;
-
-    IF v_emitting THEN
-        SELECT array_agg(emitted.event ORDER BY item.ordinal, emitted.ordinal) INTO v_events
-        FROM unnest(v_items) AS item
-        CROSS JOIN LATERAL
-            jsonb_array_elements(item.events) WITH ORDINALITY AS emitted (event, ordinal)
-        WHERE item.verdict IS NULL;
-        IF cardinality(v_events) = 1 THEN
-            v_alone := arvo.append_one(v_events[1], false, true);
-        END IF;
-        IF v_events IS NOT NULL AND v_alone.delivery IS NULL THEN
-            PERFORM arvo.append(v_events, NULL, false, true, p_asking => true);
-        END IF;
-    END IF;
-
-    RETURN QUERY SELECT verdict.* FROM arvo.verdicts(v_parted, v_items) AS verdict;
+    RETURN QUERY SELECT verdict.* FROM arvo.settle_rest(v_parted) AS verdict;
 END;
 $settle$;
 

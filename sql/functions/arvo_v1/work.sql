@@ -50,6 +50,12 @@ BEGIN
         IF (arvo.close_one(p_results)).lease IS NULL THEN
             v_parted := arvo.close_plain(p_results);
         END IF;
+        IF v_parted.items <> '{}' THEN
+            -- If a single one is left: as if it had come alone.
+            IF (arvo.close_one(v_parted.rest)).lease IS NOT NULL THEN
+                v_parted.rest := '[]';
+            END IF;
+        END IF;
         IF v_parted.rest <> '[]' THEN
             RETURN QUERY
             SELECT
@@ -68,7 +74,7 @@ BEGIN
                 verdict.state_version,
                 NULL::interval,
                 NULL::bigint
-            FROM arvo_v1.settle(v_parted.rest) WITH ORDINALITY AS verdict
+            FROM arvo.settle_rest(v_parted) WITH ORDINALITY AS verdict
             WHERE verdict.outcome <> 'completed'
             ORDER BY verdict.ordinality;
         END IF;

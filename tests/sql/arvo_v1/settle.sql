@@ -1,6 +1,6 @@
 -- arvo_v1.settle(results): contract, the table of verdicts as stories, refusals.
 BEGIN;
-SELECT plan(54);
+SELECT plan(57);
 \ir ../given.psql
 
 -- contract --------------------------------------------------------------------------------------
@@ -316,6 +316,44 @@ SELECT results_eq(
            SELECT jsonb_build_array(pg_temp.result(one.lease, other.delivery))
            FROM held AS one, held AS other WHERE one.id = 'x1' AND other.id = 'x2')) $$,
     $$ VALUES ('refused', 'RV301') $$, 'is refused'
+);
+COMMIT AND CHAIN;
+
+-- stories: many that emit are looked at together; one that is wrong is refused by itself
+
+SELECT arvo_v1.register_queue('many');
+SELECT arvo_v1.dispatch_many((SELECT jsonb_agg(pg_temp.event('m' || n, 'many')) FROM generate_series(1, 9) AS n));
+COMMIT AND CHAIN;
+CREATE TEMPORARY TABLE crowd AS
+SELECT lease, delivery, event ->> 'id' AS id FROM arvo_v1.claim('{many}', 9, 'w1');
+COMMIT AND CHAIN;
+SELECT results_eq(
+    $$ SELECT ordinal, outcome, code, detail
+       FROM arvo_v1.settle((
+           SELECT jsonb_agg(pg_temp.result(lease, delivery, 'completed', jsonb_build_object('events', jsonb_build_array(
+               pg_temp.event('first-' || id, 'many'),
+               pg_temp.event('second-' || id, 'many') || CASE id WHEN 'm5' THEN '{"data": 7}'::jsonb ELSE '{}' END,
+               pg_temp.event('third-' || id, 'many') || CASE id WHEN 'm5' THEN '{"subject": 7}'::jsonb ELSE '{}' END
+           ))) ORDER BY delivery) FROM crowd))
+       WHERE code IS NOT NULL $$,
+    $$ VALUES (5, 'refused', 'RV001', 'emitted event: data: must be a JSON object') $$, 'by its first fault'
+);
+COMMIT AND CHAIN;
+SELECT is(
+    (SELECT array_agg(event ->> 'id') FROM arvo_v1.claim('{many}', 100, 'w1')),
+    ARRAY(
+        SELECT place || '-m' || n
+        FROM generate_series(1, 9) AS n
+        CROSS JOIN unnest('{first,second,third}'::text[]) WITH ORDINALITY AS named (place, ordinal)
+        WHERE n <> 5 ORDER BY n, ordinal
+    ),
+    'the others emit, in order'
+);
+SELECT is(
+    (SELECT array_agg(verdict.outcome) FROM arvo_v1.settle((
+        SELECT jsonb_agg(pg_temp.result(lease, delivery)) FROM crowd WHERE id = 'm5'
+    )) AS verdict),
+    '{completed}', 'it is still open'
 );
 COMMIT AND CHAIN;
 
