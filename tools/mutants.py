@@ -192,6 +192,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="names or functions, with * and ?; all if none")
     parser.add_argument("--check", action="store_true", help="look only at the texts")
     parser.add_argument("--quick", action="store_true", help="only the likeliest tests")
+    parser.add_argument("--unrecorded", action="store_true", help="leave docs/mutants.json alone")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the .toml files are")
     arguments = parser.parse_args()
     try:
@@ -220,7 +221,7 @@ def main() -> int:
                 print(f"{outcomes[-1].word} - {mutant.name} ({took:.1f} s): {by}", flush=True)
                 # The likeliest tests alone cannot say that nothing notices it.
                 sure = not (arguments.quick and outcomes[-1].word == "survived")
-                if arguments.folder == FOLDER and sure:
+                if arguments.folder == FOLDER and sure and not arguments.unrecorded:
                     record(outcomes[-1:], every, jury.bed.version)  # a long run may be cut short
     except debian.UnobtainableError as reason:
         sys.stderr.write(f"mutants: {reason}\n")

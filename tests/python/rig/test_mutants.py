@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 def run(server, *words):
     return subprocess.run(
-        [sys.executable, "tools/mutants.py", "--quick", *words],
+        [sys.executable, "tools/mutants.py", "--quick", "--unrecorded", *words],
         cwd=ROOT,
         env=os.environ | {"ARVO_TEST_DSN": server.dsn},
         capture_output=True,
@@ -97,9 +97,11 @@ def test_rot_is_told_before_a_server_is_started(folder):
 
 def test_a_handful_is_killed(server):
     names = ["backoff-without-cap", "lane-not-locked", "two-runs-of-a-key", "write-of-any-version"]
+    before = mutants.RECORD.read_bytes()
     done = run(server, *names)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("mutants: 4 of 4 killed (100.0%), 0 equivalent\n")
+    assert mutants.RECORD.read_bytes() == before
 
 
 def test_what_nothing_notices_is_told(server, folder):
