@@ -225,7 +225,7 @@ def test_no_function_of_the_contract_is_diverted(dsn, eve):
     assert silent == set()
 
 
-@pytest.mark.parametrize("name", ["dispatch", "settle", "write_state"])
+@pytest.mark.parametrize("name", ["dispatch", "work", "write_state"])
 def test_a_function_that_pins_nothing_is_seen(dsn, connection, eve, name):
     (signature,) = connection.execute(
         "SELECT oid::regprocedure::text FROM pg_proc WHERE oid = %s::regproc", [f"arvo_v1.{name}"]
